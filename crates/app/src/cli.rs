@@ -1,0 +1,199 @@
+//! The command line. Every command has `--json`, `--dir` and examples.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Kazasu: one touch of a My Number Card becomes a health-insurance eligibility answer.
+#[derive(Debug, Parser)]
+#[command(name = "kazasu", version, about, long_about = None, propagate_version = true, after_help = "\
+Examples:
+  kazasu dev                      the whole town on this machine; stays up until Ctrl-C
+  kazasu card touch hanako        one touch against the running town
+  kazasu doctor                   is everything well? one line per finding, each with its fix
+
+Exit codes: 0 done, 1 refused or invalid (a problem object with --json), 2 usage.")]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the town is, and how to print.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// The town's folder.
+    #[arg(long, default_value = "./.kazasu", env = "KAZASU_DIR", global = true)]
+    pub(crate) dir: PathBuf,
+    /// Print JSON instead of words.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the whole town on loopback, play one check, stay up.
+    #[command(after_help = "\
+Examples:
+  kazasu dev                          set up ./.kazasu on the first start, carry on with it later
+  kazasu dev --once --dir /tmp/town   play one check and leave with status 0
+  kazasu dev --ports-from 9440 --json print town.json when everything is ready")]
+    Dev(DevArgs),
+    /// Run one room as its own process.
+    #[command(after_help = "\
+Examples:
+  kazasu serve eligibility --config samples/eligibility.toml
+  kazasu serve terminal --config ./.kazasu/terminal/config.toml")]
+    Serve(ServeArgs),
+    /// Cards: touch one, show one to any PC/SC program, list them.
+    Card {
+        /// What to do with the cards.
+        #[command(subcommand)]
+        command: CardCommand,
+    },
+    /// Check a live town: one line per finding, with the fix.
+    #[command(after_help = "\
+Examples:
+  kazasu doctor
+  kazasu doctor --json --dir /tmp/town")]
+    Doctor(CommonArgs),
+    /// Drive the running platform with pre-signed touches and print its cost beside the floor.
+    #[command(after_help = "\
+Examples:
+  kazasu load --profile samples/load/smoke.toml
+  kazasu load --profile samples/load/morning.toml --seed 7 --json")]
+    Load(LoadArgs),
+}
+
+/// A command with nothing but the common options.
+#[derive(Debug, Args)]
+pub(crate) struct CommonArgs {
+    /// Common options.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `kazasu dev`.
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    /// Common options.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The first of the ports to listen on; the rooms take the following ones.
+    #[arg(long, default_value_t = 8440)]
+    pub(crate) ports_from: u16,
+    /// Leave after the first check: status 0 if it was answered as expected.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Seed of the specimen people's records.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// `kazasu serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Which room.
+    pub(crate) room: Room,
+    /// Its config file.
+    #[arg(long)]
+    pub(crate) config: PathBuf,
+    /// Stop when standard input ends: `dev` holds it open, so that no room outlives it.
+    #[arg(long)]
+    pub(crate) exit_with_parent: bool,
+}
+
+/// The rooms that can run by themselves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Room {
+    /// The eligibility platform.
+    Eligibility,
+    /// The authority that issues and revokes certificates.
+    JpkiAuthority,
+    /// The reception desk.
+    Terminal,
+}
+
+/// `kazasu card …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CardCommand {
+    /// One full touch against the running town, with real APDUs.
+    #[command(after_help = "\
+Examples:
+  kazasu card touch hanako
+  kazasu card touch lost --json
+  kazasu card touch hanako --reader 'Virtual PCD 00 00'   read through PC/SC instead of in process")]
+    Touch(TouchArgs),
+    /// Show an emulated card to pcscd through vpcd until Ctrl-C.
+    #[command(after_help = "\
+Examples:
+  kazasu card serve hanako                      to vpcd on 127.0.0.1:35963
+  kazasu card serve hanako --vpcd 127.0.0.1:35963
+Then any PC/SC program can use it: pkcs15-tool --list-keys, pkcs11-tool --login --sign, …")]
+    Serve(CardServeArgs),
+    /// List the specimen people and what their cards answer.
+    #[command(after_help = "\
+Examples:
+  kazasu card list
+  kazasu card list --json")]
+    List(CommonArgs),
+}
+
+/// How the institution key is held during a touch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Flow {
+    /// In the terminal's Secure Element (report fig. 2).
+    SeTerminal,
+    /// On the server (report fig. 3).
+    ServerHeld,
+    /// In the Secure Element, armed by a doctor's card (report fig. 4).
+    OfflineHpki,
+}
+
+/// `kazasu card touch`.
+#[derive(Debug, Args)]
+pub(crate) struct TouchArgs {
+    /// Common options.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Whose card; see `kazasu card list`.
+    pub(crate) person: String,
+    /// Which of the report's flows.
+    #[arg(long, value_enum, default_value = "se-terminal")]
+    pub(crate) flow: Flow,
+    /// Also ask for a medical ID for this purpose.
+    #[arg(long, value_name = "PURPOSE")]
+    pub(crate) medical_id: Option<String>,
+    /// Read through the PC/SC reader whose name contains this, instead of in process.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) reader: Option<String>,
+}
+
+/// `kazasu card serve`.
+#[derive(Debug, Args)]
+pub(crate) struct CardServeArgs {
+    /// Common options.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Whose card; see `kazasu card list`.
+    pub(crate) person: String,
+    /// Where vpcd listens.
+    #[arg(long, default_value = "127.0.0.1:35963", value_name = "HOST:PORT")]
+    pub(crate) vpcd: SocketAddr,
+}
+
+/// `kazasu load`.
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    /// Common options.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// What to drive: a TOML file, see samples/load.
+    #[arg(long)]
+    pub(crate) profile: PathBuf,
+    /// Seed of the arrivals.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}

@@ -1,0 +1,235 @@
+//! The floor: what the machine needs at the very least for one check, each part timed alone in the
+//! same run. CPU time of the thread that does the work, never wall time.
+
+use crate::load::wire::{Wire, post};
+use anyhow::{Context as _, anyhow};
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use chassis::process_cpu::thread_nanoseconds;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use serde::Serialize;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+/// CPU microseconds per check of each part.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub(crate) struct Floor {
+    /// Verifying the card's RSA-2048 signature.
+    pub(crate) rsa_verify_us: f64,
+    /// TLS 1.3 records of request and response, server side.
+    pub(crate) tls_records_us: f64,
+    /// A bare HTTP/1.1 server over loopback sockets, bodies of the same sizes.
+    pub(crate) http_us: f64,
+    /// One point read of link, person and coverage.
+    pub(crate) look_up_us: f64,
+    /// Writing and syncing one record, in batches of the size that the platform made.
+    pub(crate) log_append_us: f64,
+}
+
+impl Floor {
+    /// All parts.
+    pub(crate) fn total_us(&self) -> f64 {
+        self.rsa_verify_us + self.tls_records_us + self.http_us + self.look_up_us + self.log_append_us
+    }
+}
+
+fn per_item_us(nanos: u64, items: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of seconds fit a double")]
+    let us = nanos as f64 / 1000.0 / items.max(1) as f64;
+    us
+}
+
+/// CPU time of `work` on this thread, per item.
+fn timed(items: u64, mut work: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+    let before = thread_nanoseconds()?;
+    for _ in 0..items {
+        work()?;
+    }
+    Ok(per_item_us(thread_nanoseconds()?.saturating_sub(before), items))
+}
+
+/// Verifies one of the run's own signatures over and over.
+pub(crate) fn rsa_verify(public_key: &[u8], message: &[u8], signature: &[u8]) -> anyhow::Result<f64> {
+    let parsed = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public_key)
+        .parse()
+        .map_err(|_| anyhow!("a key of the corpus does not parse"))?;
+    timed(3000, || parsed.verify_sig(message, signature).map_err(|_| anyhow!("a signature of the corpus does not hold")))
+}
+
+/// Seals and opens records of the run's sizes between two ends in memory; only the server's side counts.
+pub(crate) fn tls_records(
+    server: Arc<rustls::ServerConfig>,
+    client: Arc<rustls::ClientConfig>,
+    request_len: usize,
+    response_len: usize,
+) -> anyhow::Result<f64> {
+    let name = rustls::pki_types::ServerName::try_from("localhost")?;
+    let mut near = rustls::ClientConnection::new(client, name)?;
+    let mut far = rustls::ServerConnection::new(server)?;
+    let mut wire = Vec::new();
+    while near.is_handshaking() || far.is_handshaking() || near.wants_write() || far.wants_write() {
+        wire.clear();
+        while near.wants_write() {
+            near.write_tls(&mut wire)?;
+        }
+        feed_server(&mut far, &wire)?;
+        wire.clear();
+        while far.wants_write() {
+            far.write_tls(&mut wire)?;
+        }
+        let mut left = &wire[..];
+        while !left.is_empty() {
+            near.read_tls(&mut left)?;
+            near.process_new_packets()?;
+        }
+    }
+    let (request, response) = (vec![b'q'; request_len], vec![b'a'; response_len]);
+    let (mut plain, mut nanos, rounds) = (vec![0u8; request_len], 0u64, 3000u64);
+    for _ in 0..rounds {
+        near.writer().write_all(&request)?;
+        wire.clear();
+        while near.wants_write() {
+            near.write_tls(&mut wire)?;
+        }
+        let before = thread_nanoseconds()?;
+        feed_server(&mut far, &wire)?;
+        far.reader().read_exact(&mut plain)?;
+        far.writer().write_all(&response)?;
+        wire.clear();
+        while far.wants_write() {
+            far.write_tls(&mut wire)?;
+        }
+        nanos += thread_nanoseconds()?.saturating_sub(before);
+        let mut left = &wire[..];
+        while !left.is_empty() {
+            near.read_tls(&mut left)?;
+            near.process_new_packets()?;
+        }
+        let mut answer = vec![0u8; response_len];
+        near.reader().read_exact(&mut answer)?;
+    }
+    let overhead = timed(rounds, || thread_nanoseconds().map(|_| ()).map_err(Into::into))?;
+    Ok((per_item_us(nanos, rounds) - overhead).max(0.0))
+}
+
+fn feed_server(far: &mut rustls::ServerConnection, wire: &[u8]) -> anyhow::Result<()> {
+    let mut left = wire;
+    while !left.is_empty() {
+        far.read_tls(&mut left)?;
+        far.process_new_packets()?;
+    }
+    Ok(())
+}
+
+/// A bare hyper server on a thread of its own, driven over `connections` kept loopback connections.
+pub(crate) fn http(connections: usize, request_len: usize, response_len: usize) -> anyhow::Result<f64> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = std::thread::spawn(move || bare_server(listener, response_len, stopped));
+    let per_connection = 12_000 / connections.max(1) + 1;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let sent = runtime.block_on(async {
+        let request = Arc::new(post("localhost", "/", &vec![b'q'; request_len]));
+        let tasks: Vec<_> = (0..connections)
+            .map(|_| {
+                let request = Arc::clone(&request);
+                tokio::spawn(async move {
+                    let stream = tokio::net::TcpStream::connect(address).await?;
+                    stream.set_nodelay(true)?;
+                    let mut wire = Wire::new(stream);
+                    for _ in 0..per_connection {
+                        let response = wire.exchange(&request).await?;
+                        anyhow::ensure!(response.status == 200, "the bare server refused");
+                    }
+                    anyhow::Ok(per_connection as u64)
+                })
+            })
+            .collect();
+        let mut sent = 0;
+        for task in tasks {
+            sent += task.await??;
+        }
+        anyhow::Ok(sent)
+    })?;
+    drop(stop);
+    let nanos = server.join().map_err(|_| anyhow!("the bare server broke"))??;
+    Ok(per_item_us(nanos, sent))
+}
+
+fn bare_server(
+    listener: std::net::TcpListener,
+    response_len: usize,
+    mut stopped: tokio::sync::oneshot::Receiver<()>,
+) -> anyhow::Result<u64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let body = Bytes::from(vec![b'a'; response_len]);
+    let before = thread_nanoseconds()?;
+    runtime.block_on(async move {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => accepted?.0,
+                _ = &mut stopped => return anyhow::Ok(()),
+            };
+            stream.set_nodelay(true)?;
+            let body = body.clone();
+            tokio::spawn(async move {
+                let service = service_fn(move |request: hyper::Request<Incoming>| {
+                    let body = body.clone();
+                    async move {
+                        request.into_body().collect().await?;
+                        Ok::<_, hyper::Error>(hyper::Response::new(Full::new(body)))
+                    }
+                });
+                let io = hyper_util::rt::TokioIo::new(stream);
+                // A client that leaves ends its connection; that is no error of the floor.
+                drop(hyper::server::conn::http1::Builder::new().serve_connection(io, service).await);
+            });
+        }
+    })?;
+    Ok(thread_nanoseconds()?.saturating_sub(before))
+}
+
+/// Point reads of existing serials, rows stepped through and nothing decoded.
+pub(crate) fn look_up(store: &Path, serials: &[Vec<u8>]) -> anyhow::Result<f64> {
+    let connection = rusqlite::Connection::open_with_flags(store, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.pragma_update(None, "mmap_size", 256 << 20)?;
+    let mut statement = connection.prepare(
+        "SELECT p.name, c.number, i.name FROM card_link l JOIN person p ON p.person_key = l.person_key
+         LEFT JOIN coverage c ON c.person_key = l.person_key
+         LEFT JOIN insurer i ON i.insurer_number = c.insurer_number WHERE l.serial = ?1",
+    )?;
+    let mut next = serials.iter().cycle();
+    timed(10_000, || {
+        let serial = next.next().context("no serial in the corpus")?;
+        let mut rows = statement.query([serial])?;
+        while rows.next()?.is_some() {}
+        Ok(())
+    })
+}
+
+/// Writes and syncs batches of records into a preallocated file.
+pub(crate) fn log_append(folder: &Path, record_len: usize, batch: usize) -> anyhow::Result<f64> {
+    let path = folder.join("floor.log");
+    let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).read(true).open(&path)?;
+    let batch = batch.max(1);
+    let bytes = vec![0x5Au8; record_len * batch];
+    let syncs = 200u64;
+    file.write_all(&vec![0u8; bytes.len() * usize::try_from(syncs)?])?;
+    file.sync_all()?;
+    file.rewind()?;
+    let cpu = timed(syncs, || {
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+        Ok(())
+    })?;
+    drop(file);
+    std::fs::remove_file(&path)?;
+    #[expect(clippy::cast_precision_loss, reason = "batches are small")]
+    let per_record = cpu / batch as f64;
+    Ok(per_record)
+}

@@ -1,0 +1,58 @@
+//! The binary `kazasu`: every room of the town as a process, the town as a whole, cards, load, doctor.
+//!
+//! Only this crate sees several rooms at once. It holds no decision of its own.
+
+mod card_commands;
+mod card_file;
+mod cli;
+mod doctor;
+mod load;
+mod output;
+mod serve;
+mod touch;
+mod town;
+
+use clap::Parser as _;
+use cli::{CardCommand, Cli, Command};
+use output::Exit;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Rooms tell what they do; commands keep their output for their answer.
+    let filter = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    if let Err(error) = chassis::telemetry::init(filter) {
+        eprintln!("kazasu: {error}");
+        return ExitCode::from(2);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("kazasu: no threads to run on: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let outcome = runtime.block_on(run(cli.command));
+    // A reader thread may still sit in a blocking call; the process ends without it.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Refused) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("kazasu: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Dev(args) => town::run::dev(args).await,
+        Command::Serve(args) => serve::serve(args).await,
+        Command::Card { command: CardCommand::Touch(args) } => touch::touch(args).await,
+        Command::Card { command: CardCommand::Serve(args) } => card_commands::serve(args).await,
+        Command::Card { command: CardCommand::List(args) } => card_commands::list(&args),
+        Command::Doctor(args) => doctor::doctor(args).await,
+        Command::Load(args) => load::load(args).await,
+    }
+}

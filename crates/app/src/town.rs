@@ -1,0 +1,223 @@
+//! The town: what stands where. `town.json` in its folder is all that a script needs.
+
+pub(crate) mod build;
+pub(crate) mod people;
+pub(crate) mod run;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Name of the description in the town's folder.
+pub(crate) const TOWN_FILE: &str = "town.json";
+
+/// What every room has.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Room {
+    /// Base URL.
+    pub(crate) url: String,
+    /// The room's store: a file or folder that no other room opens.
+    pub(crate) store: PathBuf,
+    /// PEM of the CA behind the room's server certificate.
+    pub(crate) ca: PathBuf,
+    /// URL of the readiness page (plain HTTP on loopback).
+    pub(crate) ready: String,
+    /// URL of the metrics page.
+    pub(crate) metrics: String,
+    /// The room's config file.
+    pub(crate) config: PathBuf,
+}
+
+/// The authority's entry.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct AuthorityRoom {
+    /// What every room has.
+    #[serde(flatten)]
+    pub(crate) room: Room,
+    /// URL of the authentication CA's CRL (DER).
+    pub(crate) crl: String,
+    /// URL of the signature CA's CRL (DER).
+    pub(crate) sign_crl: String,
+    /// PEM of the authentication CA.
+    pub(crate) auth_ca: PathBuf,
+    /// PEM of the signature CA.
+    pub(crate) sign_ca: PathBuf,
+}
+
+/// The reception desk's entry.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TerminalRoom {
+    /// What every room has.
+    #[serde(flatten)]
+    pub(crate) room: Room,
+    /// The page for patients.
+    pub(crate) kiosk: String,
+    /// Where emulated cards are placed without PC/SC (`host:port`, vpcd framing).
+    pub(crate) virtual_reader: String,
+}
+
+/// The rooms.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Rooms {
+    /// The platform.
+    pub(crate) eligibility: Room,
+    /// The authority.
+    pub(crate) jpki_authority: AuthorityRoom,
+    /// The desk.
+    pub(crate) terminal: TerminalRoom,
+}
+
+/// A terminal's identity.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Terminal {
+    /// Its name.
+    pub(crate) name: String,
+    /// Code of its institution.
+    pub(crate) institution: String,
+    /// Name of its institution.
+    pub(crate) institution_name: String,
+    /// PEM of its client certificate.
+    pub(crate) cert: PathBuf,
+    /// PEM of its private key.
+    pub(crate) key: PathBuf,
+}
+
+/// A specimen person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Person {
+    /// The name that is typed.
+    pub(crate) name: String,
+    /// The story, Japanese.
+    pub(crate) story_ja: String,
+    /// The story, English.
+    pub(crate) story_en: String,
+    /// What a touch should answer: `answer.validity` or `problem.code`.
+    pub(crate) expected: String,
+    /// PEM of the authentication certificate.
+    pub(crate) auth_cert: PathBuf,
+    /// PEM of the signature certificate; none for a child under 15.
+    pub(crate) sign_cert: Option<PathBuf>,
+    /// The 4-digit PIN of the authentication key.
+    pub(crate) pin: String,
+    /// The password of the signature key; none without a signature certificate.
+    pub(crate) sign_password: Option<String>,
+    /// The emulated card.
+    pub(crate) card: PathBuf,
+}
+
+/// The whole town.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Town {
+    /// Version of this file's layout.
+    pub(crate) version: u32,
+    /// Seed of the specimen people's records.
+    pub(crate) seed: u64,
+    /// The town's folder.
+    pub(crate) dir: PathBuf,
+    /// The rooms.
+    pub(crate) rooms: Rooms,
+    /// The terminals.
+    pub(crate) terminals: Vec<Terminal>,
+    /// The people.
+    pub(crate) people: Vec<Person>,
+}
+
+impl Town {
+    /// Reads the town in `dir`, if there is one.
+    pub(crate) fn find(dir: &Path) -> anyhow::Result<Option<Self>> {
+        let path = dir.join(TOWN_FILE);
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                let town = serde_json::from_slice(&bytes)
+                    .with_context(|| format!("{} cannot be read; remove the folder to start anew", path.display()))?;
+                Ok(Some(town))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+        }
+    }
+
+    /// Writes `town.json`, whole or not at all.
+    pub(crate) fn save(&self) -> anyhow::Result<()> {
+        let bytes = serde_json::to_vec_pretty(self)?;
+        chassis::files::write_atomic(&self.dir.join(TOWN_FILE), &bytes)?;
+        Ok(())
+    }
+
+    /// The person of this name.
+    pub(crate) fn person(&self, name: &str) -> Option<&Person> {
+        self.people.iter().find(|p| p.name == name)
+    }
+
+    /// Every room's store, by room.
+    fn stores(&self) -> [(&'static str, &Path); 3] {
+        [
+            ("eligibility", &self.rooms.eligibility.store),
+            ("jpki_authority", &self.rooms.jpki_authority.room.store),
+            ("terminal", &self.rooms.terminal.room.store),
+        ]
+    }
+
+    /// Refuses two rooms with one store: what must never meet in a law must not meet in a file.
+    pub(crate) fn ensure_separate_stores(&self) -> anyhow::Result<()> {
+        let stores = self.stores();
+        for (place, (room, store)) in stores.iter().enumerate() {
+            for (other, same) in stores.iter().skip(place + 1) {
+                anyhow::ensure!(
+                    !store.starts_with(same) && !same.starts_with(store),
+                    "rooms {room} and {other} would share the store {}: give each its own",
+                    store.display()
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn room(store: &str) -> Room {
+        let text = String::new;
+        Room { url: text(), store: store.into(), ca: "ca".into(), ready: text(), metrics: text(), config: "c".into() }
+    }
+
+    fn town(stores: [&str; 3]) -> Town {
+        let [e, j, t] = stores;
+        let text = String::new;
+        Town {
+            version: 1,
+            seed: 1,
+            dir: "d".into(),
+            rooms: Rooms {
+                eligibility: room(e),
+                jpki_authority: AuthorityRoom {
+                    room: room(j), crl: text(), sign_crl: text(), auth_ca: "a".into(), sign_ca: "s".into(),
+                },
+                terminal: TerminalRoom { room: room(t), kiosk: text(), virtual_reader: text() },
+            },
+            terminals: Vec::new(),
+            people: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn two_rooms_never_share_a_store() {
+        assert!(town(["/a/x", "/b/x", "/c/x"]).ensure_separate_stores().is_ok());
+        assert!(town(["/a/x", "/b/x", "/a/x"]).ensure_separate_stores().is_err());
+        assert!(town(["/a", "/a/b", "/c"]).ensure_separate_stores().is_err());
+    }
+
+    #[test]
+    fn the_entries_scripts_rely_on_are_there() {
+        let json = serde_json::to_value(town(["/a", "/b", "/c"])).unwrap();
+        for pointer in [
+            "/rooms/eligibility/url", "/rooms/jpki_authority/store", "/rooms/terminal/ca", "/rooms/terminal/ready",
+            "/rooms/jpki_authority/crl", "/rooms/jpki_authority/auth_ca", "/rooms/jpki_authority/sign_ca",
+            "/rooms/terminal/kiosk", "/terminals", "/people",
+        ] {
+            assert!(json.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What a touch costs: parsing, certificate check, EXTERNAL AUTHENTICATE, the whole dialogue in memory.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "benches run on known data"
+)]
+#![expect(dead_code, reason = "the tests' town has more in it than a bench needs")]
+
+#[path = "../tests/it/town.rs"]
+mod town;
+
+use card::apdu::CommandApdu;
+use card::cvc::{Cvc, CvcAuthority, KeyReference};
+use card::rsa_key::CardRsaKey;
+use divan::{Bencher, black_box};
+use town::{AUTHORITY, Terminal, adult, external_authenticate, hex, load, proof, send, status};
+
+fn main() {
+    // Keys are made before the clock runs.
+    std::sync::LazyLock::force(&AUTHORITY);
+    divan::main();
+}
+
+#[divan::bench]
+fn parse_command(bencher: Bencher) {
+    let command = hex("802A029720 0101010101010101010101010101010101010101010101010101010101010101 00");
+    bencher.bench_local(|| CommandApdu::parse(black_box(&command)).map(|c| c.data.len()));
+}
+
+#[divan::bench]
+fn verify_terminal_certificate(bencher: Bencher) {
+    let key = CardRsaKey::generate().unwrap();
+    let bytes = AUTHORITY.chain_for(&key).intermediate.encode();
+    let root = AUTHORITY.root.public_key().unwrap();
+    bencher.bench_local(|| Cvc::parse(black_box(&bytes)).unwrap().verify(&root).is_ok());
+}
+
+#[divan::bench]
+fn external_authenticate_on_the_card(bencher: Bencher) {
+    let leaf =
+        CvcAuthority::new(KeyReference::numbered(7_200_003, 42).unwrap(), CardRsaKey::generate().unwrap());
+    let chain = AUTHORITY.chain_for(leaf.private_key());
+    let mut patient = adult();
+    status(&mut patient, "00A4040C0A D392F000260100000001");
+    status(&mut patient, "00A4020C02 0016");
+    load(&mut patient, &chain).unwrap();
+    // The test stream of randomness begins anew for every command: one proof answers every challenge.
+    let challenge: [u8; 16] = send(&mut patient, &hex("0084000010")).0.try_into().unwrap();
+    let signed = proof(&leaf, &challenge, &chain.leaf.body().subject.reference());
+    bencher.bench_local(|| {
+        send(&mut patient, &hex("0084000010"));
+        assert_eq!(external_authenticate(&mut patient, &signed), 0x9000);
+    });
+}
+
+#[divan::bench]
+fn card_signature_fast_path(bencher: Bencher) {
+    let key = CardRsaKey::generate().unwrap();
+    bencher.bench_local(|| key.sign_sha256_digest(black_box(&[7; 32])).unwrap());
+}
+
+#[divan::bench]
+fn card_signature_over_data_as_given(bencher: Bencher) {
+    let key = CardRsaKey::generate().unwrap();
+    bencher.bench_local(|| key.sign_pkcs1_raw(black_box(&[7; 35])).unwrap());
+}
+
+#[divan::bench]
+fn whole_touch(bencher: Bencher) {
+    let mut patient = adult();
+    let mut terminal = Terminal::locked(&AUTHORITY);
+    terminal.unlock(|policy| policy.uses_max = u32::MAX).unwrap();
+    bencher.bench_local(|| terminal.touch(&mut patient).unwrap());
+}

@@ -1,0 +1,78 @@
+//! Reading a file that holds one DER SEQUENCE: its own header says how long it is, so no octet is
+//! asked for twice.
+
+use super::{DialogueError, Misbehaviour, Step};
+use crate::apdu::CommandBuilder;
+use crate::tlv::{self, Tag, TlvReader};
+
+/// Longer than any certificate on a card; stops a card that never ends.
+const FILE_OCTETS_MAX: usize = 8192;
+/// What a short Le can ask for at most.
+const CHUNK: usize = 256;
+
+/// A file on its way.
+#[derive(Clone, Default)]
+pub(crate) struct DerFile {
+    bytes: Vec<u8>,
+    total: usize,
+}
+
+/// READ BINARY by short file identifier from offset 0: selects and reads in one command,
+/// ISO/IEC 7816-4:2020 §11.3.3.
+pub(crate) fn first_command(short_identifier: u8) -> Vec<u8> {
+    vec![0x00, 0xB0, 0x80 | short_identifier, 0x00, 0x00]
+}
+
+impl DerFile {
+    /// Takes one response; gives the next command, or `None` when the file is complete.
+    pub(crate) fn absorb(&mut self, step: Step, data: &[u8]) -> Result<Option<Vec<u8>>, DialogueError> {
+        let missing = if self.bytes.is_empty() {
+            // 30 82: a certificate with an RSA-2048 key is longer than 255 octets and far below 64 KiB.
+            let (&[sequence, form, hi, lo], _) =
+                data.split_first_chunk::<4>().ok_or(step.misbehaved(Misbehaviour::Length))?;
+            self.total = usize::from(u16::from_be_bytes([hi, lo])) + 4;
+            if (sequence, form) != (0x30, 0x82) || self.total > FILE_OCTETS_MAX {
+                return Err(step.misbehaved(Misbehaviour::Malformed));
+            }
+            self.total
+        } else {
+            self.total.saturating_sub(self.bytes.len())
+        };
+        // More than was asked for is as wrong as nothing.
+        let asked = if self.bytes.is_empty() { CHUNK } else { missing.min(CHUNK) };
+        if data.is_empty() || data.len() > asked {
+            return Err(step.misbehaved(Misbehaviour::Length));
+        }
+        // A file may be longer than what it holds.
+        self.bytes.extend(data.iter().take(missing));
+        let missing = missing.saturating_sub(data.len()).min(CHUNK);
+        if missing == 0 {
+            return Ok(None);
+        }
+        let offset = u16::try_from(self.bytes.len()).map_err(|_| step.misbehaved(Misbehaviour::Length))?;
+        let [hi, lo] = offset.to_be_bytes();
+        let ne = u32::try_from(missing).map_err(|_| step.misbehaved(Misbehaviour::Length))?;
+        Ok(Some(CommandBuilder::new(0x00, 0xB0, hi, lo).expect(ne).encode()?))
+    }
+
+    /// The file's octets.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// The SubjectPublicKeyInfo of a certificate, RFC 5280 §4.1: found by walking, nothing else is judged
+/// here (the platform validates the path).
+pub(crate) fn subject_public_key_info(certificate: &[u8]) -> Option<&[u8]> {
+    const SEQUENCE: Tag = Tag(0x30);
+    let mut outer = TlvReader::new(tlv::read_single(certificate, SEQUENCE).ok()?);
+    let mut fields = TlvReader::new(outer.expect(SEQUENCE).ok()?);
+    // version [0], serial, signature, issuer, validity, subject
+    fields.expect(Tag(0xA0)).ok()?;
+    fields.expect(Tag(0x02)).ok()?;
+    for _ in 0..4 {
+        fields.expect(SEQUENCE).ok()?;
+    }
+    let object = fields.read().ok()?;
+    (object.tag == SEQUENCE).then_some(object.encoded)
+}

@@ -1,0 +1,53 @@
+//! The card layer: APDUs, BER-TLV, card-verifiable certificates, emulated cards, and the terminal's
+//! dialogues with them.
+//!
+//! Floor 1, pure: no clock, no I/O, no randomness of its own (one exception, see
+//! [`rsa_key::CardRsaKey::generate`]). Cards are state machines that take bytes and give bytes;
+//! dialogues are state machines that consume themselves. Each side is tested against the other.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`apdu`] | command and response APDUs, ISO/IEC 7816-4 |
+//! | [`tlv`] | BER-TLV reader and writer |
+//! | [`cvc`] | card-verifiable certificates of the terminal chain |
+//! | [`rsa_key`] | the RSA-2048 keys that cards hold |
+//! | [`emulated`] | [`EmulatedCard`], what every card looks like to a transport |
+//! | [`my_number_card`] | the patient's card: image, persistent state, power |
+//! | [`jpki_ap`] | its JPKI application: files, PINs, signature, institution authentication |
+//! | [`secure_element`] | the terminal's second card, which holds the institution key |
+//! | [`dialogue`] | the terminal side of everything above |
+//!
+//! Invariants, each with a test in `tests/it`:
+//! - One institution authentication opens exactly one signature by the card-holder authentication
+//!   key, and nothing else.
+//! - No sequence of failed institution authentications touches a PIN counter.
+//! - The Secure Element signs nothing but its own domain tag, the card's challenge and its own key
+//!   reference, and never without a consent hash.
+//! - No bytes from the other side make either side panic.
+
+pub mod apdu;
+pub mod cvc;
+pub mod dialogue;
+pub mod emulated;
+pub mod jpki_ap;
+pub mod my_number_card;
+pub mod rsa_key;
+pub mod secure_element;
+pub mod tlv;
+
+pub use emulated::EmulatedCard;
+
+/// Stands in front of the card's challenge under the institution's signature (Kazasu's own: the real
+/// card's signed bytes are not public). 16 octets.
+pub const EXTERNAL_AUTHENTICATE_DOMAIN: &[u8; 16] = b"JPKI-EXT-AUTH-v1";
+
+/// The bytes under the institution's signature: domain tag, RND.C, key reference of the leaf.
+#[doc(alias = "外部認証")]
+pub fn external_authenticate_bytes(challenge: &[u8; 16], leaf: &cvc::KeyReference) -> [u8; 48] {
+    let mut bytes = [0u8; 48];
+    let parts = EXTERNAL_AUTHENTICATE_DOMAIN.iter().chain(challenge).chain(leaf.as_bytes());
+    for (to, from) in bytes.iter_mut().zip(parts) {
+        *to = *from;
+    }
+    bytes
+}

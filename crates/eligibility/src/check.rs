@@ -1,0 +1,232 @@
+//! One check (report fig. 2): evidence in, answer out, recorded before it leaves.
+//!
+//! Order: cheap refusals first (terminal, statement, counter, nonce), then the path of the certificate
+//! (kept from an earlier check where possible), the card's signature, the revocation status, the
+//! coverage, the pure decision, the durable record. The serial comes from the verified certificate and
+//! from nowhere else.
+
+use crate::decide::decide;
+use crate::error::Refusal;
+use crate::hashes::sha256;
+use crate::platform::{KnownTerminal, Platform};
+use crate::replay::{Freshness, judge};
+use crate::store::LastOutcome;
+use pki::revocation::{RevocationReason, Status, UnknownCause};
+use pki::validate::{self, CertificateGood, CertificateProblem, OnUnknownStatus, PathGood, Profile};
+use protocol::answer::{Answer, CivilDate, Proof, ProofMethod};
+use protocol::eligibility_v1::{CheckRequest, CheckResponse};
+use protocol::ids::{AuthCertSerial, TerminalKeyHash};
+use protocol::problem::{Language, WireNonce};
+use protocol::statement::TouchStatement;
+use protocol::time::UnixSeconds;
+use std::sync::Arc;
+
+/// What goes back over the wire.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// HTTP status.
+    pub status: u16,
+    /// JSON: a [`CheckResponse`] for 200, a problem otherwise.
+    pub body: Vec<u8>,
+}
+
+/// Checks one touch.
+pub async fn check(platform: &Platform, key_hash: [u8; 32], request: &[u8], language: Language) -> Outcome {
+    let terminal = TerminalKeyHash(key_hash);
+    let outcome = match platform.terminal(key_hash) {
+        Ok(known) => check_known(platform, &known, request, language).await,
+        Err(refusal) => Err(refusal),
+    };
+    outcome.unwrap_or_else(|refusal| {
+        metrics::counter!("kazasu_checks_refused_total", "code" => refusal.to_problem().code.as_str())
+            .increment(1);
+        refused(platform, &terminal, &refusal, language, None)
+    })
+}
+
+fn refused(
+    platform: &Platform,
+    terminal: &TerminalKeyHash,
+    refusal: &Refusal,
+    language: Language,
+    audit_record: Option<u64>,
+) -> Outcome {
+    if let Refusal::Store(_) | Refusal::Log(_) | Refusal::OwnKey = refusal {
+        tracing::error!(%refusal, "a check could not be answered");
+    }
+    let mut problem = refusal.to_problem().in_language(language);
+    problem.audit_record = audit_record;
+    if !matches!(refusal, Refusal::TerminalUnknown | Refusal::TerminalSuspended) {
+        problem.next_nonce = Some(WireNonce(platform.next_nonce(terminal)));
+    }
+    let status = problem.status;
+    Outcome { status, body: serde_json::to_vec(&problem).unwrap_or_default() }
+}
+
+async fn check_known(
+    platform: &Platform,
+    known: &KnownTerminal,
+    body: &[u8],
+    language: Language,
+) -> Result<Outcome, Refusal> {
+    let request: CheckRequest =
+        serde_json::from_slice(body).map_err(|e| Refusal::Malformed(e.to_string()))?;
+    let statement = TouchStatement::parse(&request.statement)?;
+    let terminal = known.registered.terminal_key_hash;
+    if statement.terminal_key_hash != terminal {
+        return Err(Refusal::OtherTerminal);
+    }
+    let request_sha256 = sha256(body);
+    // Held to the end: two requests with one counter must not both be new.
+    let slot = platform.ledger.slot(&terminal);
+    let mut last = slot.lock().await;
+    match judge(last.as_ref(), statement.counter, &request_sha256) {
+        Freshness::New => {}
+        Freshness::Repeat { status, body } => {
+            metrics::counter!("kazasu_checks_repeated_total").increment(1);
+            return Ok(Outcome { status, body });
+        }
+        Freshness::Replayed { highest } => return Err(Refusal::Replayed { highest }),
+    }
+    let now = platform.clock.now();
+    check_statement(platform, known, &statement, now)?;
+    let path = card_path(platform, &request.auth_certificate, now)?;
+    let _signed =
+        path.verify_signature(&request.statement, &request.signature).map_err(|_| Refusal::CardSignature)?;
+    let serial = holder_serial(&path)?;
+
+    // From here on the touch is real: whatever the outcome, it is recorded and the counter is used up.
+    let number = platform.take_audit_record_number();
+    let judged = judge_holder(platform, &path, &serial, &request, now);
+    let outcome = match &judged {
+        Ok(answer) => {
+            metrics::counter!("kazasu_checks_answered_total").increment(1);
+            answered(platform, &terminal, answer, number)
+        }
+        Err(refusal @ (Refusal::Store(_) | Refusal::Log(_) | Refusal::OwnKey)) => {
+            return Ok(refused(platform, &terminal, refusal, language, None));
+        }
+        Err(refusal) => {
+            metrics::counter!("kazasu_checks_refused_total", "code" => refusal.to_problem().code.as_str())
+                .increment(1);
+            refused(platform, &terminal, refusal, language, Some(number))
+        }
+    };
+    let kept = LastOutcome {
+        counter: statement.counter,
+        request_sha256,
+        status: outcome.status,
+        body: outcome.body.clone(),
+    };
+    platform.record(number, now, terminal, &serial, &kept).await?;
+    *last = Some(kept);
+    Ok(outcome)
+}
+
+fn answered(platform: &Platform, terminal: &TerminalKeyHash, answer: &Answer, number: u64) -> Outcome {
+    let response = CheckResponse {
+        answer: answer.clone(),
+        audit_record: number,
+        next_nonce: platform.next_nonce(terminal),
+    };
+    Outcome { status: 200, body: serde_json::to_vec(&response).unwrap_or_default() }
+}
+
+fn check_statement(
+    platform: &Platform,
+    known: &KnownTerminal,
+    statement: &TouchStatement,
+    now: UnixSeconds,
+) -> Result<(), Refusal> {
+    if statement.institution != known.registered.institution {
+        return Err(Refusal::OtherInstitution);
+    }
+    platform.mint.check(&statement.nonce, &statement.terminal_key_hash, now)?;
+    let tolerance_seconds = platform.freshness.clock_tolerance_seconds;
+    if statement.time.0.abs_diff(now.0) > tolerance_seconds {
+        let offset_seconds = statement.time.0.cast_signed().saturating_sub(now.0.cast_signed());
+        return Err(Refusal::TimeOff { offset_seconds, tolerance_seconds });
+    }
+    if statement.consent_text_hash == known.consent_text_hash { Ok(()) } else { Err(Refusal::ConsentUnknown) }
+}
+
+/// The validated path of this certificate: kept, or validated now (RFC 5280 §6.1).
+fn card_path(platform: &Platform, certificate: &[u8], now: UnixSeconds) -> Result<Arc<PathGood>, Refusal> {
+    let digest = sha256(certificate);
+    if let Some(path) = platform.paths.kept(&digest) {
+        path.still_valid_at(now).map_err(Refusal::Certificate)?;
+        return Ok(path);
+    }
+    let path = validate::path(certificate, &platform.anchors, Profile::JpkiAuth, now)
+        .map_err(Refusal::Certificate)?;
+    let path = Arc::new(path);
+    platform.paths.keep(digest, Arc::clone(&path));
+    Ok(path)
+}
+
+/// Revocation status, coverage, decision.
+fn judge_holder(
+    platform: &Platform,
+    path: &PathGood,
+    serial: &AuthCertSerial,
+    request: &CheckRequest,
+    now: UnixSeconds,
+) -> Result<Answer, Refusal> {
+    let good = match holder_status(platform, path, now) {
+        Ok(good) => good,
+        Err(problem) => {
+            if let CertificateProblem::Revoked { reason: RevocationReason::AffiliationChanged, .. } = &problem
+            {
+                // The holder left the register: their insurer has to hear of it (report, reason table).
+                platform.store.record_insurer_notice(serial, now)?;
+            }
+            return Err(Refusal::Certificate(problem));
+        }
+    };
+    let mut found = platform.store.lookup_by_serials(std::slice::from_ref(serial))?;
+    let lookup = found.pop().ok_or(crate::store::StoreError::Unreadable("a look-up without a result"))?;
+    let proof = Proof {
+        method: ProofMethod::SeTerminal,
+        profile: request.profile,
+        certificate_status_age_seconds: good.status_age_seconds().unwrap_or(0),
+    };
+    Ok(decide(&good, &lookup, &japanese_day(now), proof))
+}
+
+/// The serial of the verified certificate: the only serial a check ever uses.
+fn holder_serial(path: &PathGood) -> Result<AuthCertSerial, Refusal> {
+    AuthCertSerial::parse(path.serial().as_bytes())
+        .map_err(|_| Refusal::Certificate(CertificateProblem::WrongProfile { what: "serial number" }))
+}
+
+fn holder_status(
+    platform: &Platform,
+    path: &PathGood,
+    now: UnixSeconds,
+) -> Result<CertificateGood, CertificateProblem> {
+    let index = platform.revocation.load();
+    let status = index.as_ref().map_or(Status::Unknown(UnknownCause::NoList), |index| {
+        index.status_of(path, now, platform.status_max_age_seconds)
+    });
+    validate::conclude(path, now, status, OnUnknownStatus::Refuse)
+}
+
+/// The civil day in Japan (UTC+9, no summer time): coverage begins and ends with it.
+pub fn japanese_day(now: UnixSeconds) -> CivilDate {
+    let shifted = i64::try_from(now.0.saturating_add(9 * 3600)).unwrap_or(i64::MAX);
+    let text =
+        jiff::Timestamp::from_second(shifted).map(|t| t.strftime("%Y-%m-%d").to_string()).unwrap_or_default();
+    CivilDate::parse(&text).unwrap_or_else(CivilDate::epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_day_changes_at_midnight_in_japan() {
+        // 2026-11-22T14:59:59Z is 23:59:59 in Tokyo.
+        assert_eq!(japanese_day(UnixSeconds(1_795_359_599)).as_str(), "2026-11-22");
+        assert_eq!(japanese_day(UnixSeconds(1_795_359_600)).as_str(), "2026-11-23");
+    }
+}

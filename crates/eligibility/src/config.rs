@@ -1,0 +1,112 @@
+//! Configuration of the platform. Nothing that decides trust has a default.
+
+use chassis::config::TlsFiles;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where terminals connect (mutual TLS 1.3). Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Readiness and metrics, plain HTTP: keep it on loopback or an operations network.
+    pub admin_listen: SocketAddr,
+    /// The SQLite file. One room, one store.
+    pub store: PathBuf,
+    /// Folder of the durable audit log. An answer leaves only after its record is in it.
+    pub audit_log: PathBuf,
+    /// Folder of the platform's own keys (unlock key, nonce secret, holder-tag secret), mode 0600.
+    pub keys: PathBuf,
+    /// The server's certificate and P-256 key.
+    pub tls: TlsFiles,
+    /// PEM of the CA whose client certificates are terminals.
+    pub terminal_ca: PathBuf,
+    /// Where revocation status comes from and whom it is believed from.
+    pub revocation: Revocation,
+    /// Limits of freshness.
+    #[serde(default)]
+    pub freshness: Freshness,
+    /// How Secure Elements are armed.
+    #[serde(default)]
+    pub unlock: Unlock,
+}
+
+/// Revocation status and trust anchors.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// URL of the authentication CA's CRL.
+    pub url: String,
+    /// PEM of the CA that the URL's server certificate chains to.
+    pub server_ca: PathBuf,
+    /// PEM files of the authentication CAs: whose cards are believed.
+    pub auth_ca: Vec<PathBuf>,
+    /// File that keeps the newest CRL over a restart.
+    pub kept: PathBuf,
+    /// How often the CRL is pulled, in seconds.
+    #[serde(default = "refresh_seconds")]
+    pub refresh_seconds: u64,
+    /// How old a status may be before it counts as unknown, in seconds from thisUpdate. No default: it
+    /// decides how long a lost card still works.
+    pub max_age_seconds: u64,
+}
+
+const fn refresh_seconds() -> u64 {
+    60
+}
+
+/// Limits of freshness.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Freshness {
+    /// How long a nonce is good, in seconds. Long enough for a patient who reads slowly.
+    pub nonce_validity_seconds: u64,
+    /// How far a terminal's clock may be off, in seconds.
+    pub clock_tolerance_seconds: u64,
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Self { nonce_validity_seconds: 300, clock_tolerance_seconds: 300 }
+    }
+}
+
+/// How Secure Elements are armed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Unlock {
+    /// For how long, in seconds: at most a working day, so that a stolen terminal dies by itself.
+    pub validity_seconds: u64,
+    /// For how many touches.
+    pub uses_max: u32,
+}
+
+impl Default for Unlock {
+    fn default() -> Self {
+        Self { validity_seconds: 12 * 3600, uses_max: 2000 }
+    }
+}
+
+impl Config {
+    /// Makes every relative path relative to `base`, the folder of the config file.
+    #[must_use]
+    pub fn resolved(mut self, base: &std::path::Path) -> Self {
+        let fix = |path: &mut PathBuf| *path = base.join(&*path);
+        for path in [
+            &mut self.store,
+            &mut self.audit_log,
+            &mut self.keys,
+            &mut self.tls.cert,
+            &mut self.tls.key,
+            &mut self.terminal_ca,
+            &mut self.revocation.server_ca,
+            &mut self.revocation.kept,
+        ] {
+            fix(path);
+        }
+        self.revocation.auth_ca.iter_mut().for_each(fix);
+        self
+    }
+}

@@ -1,0 +1,19 @@
+//! Hashes: SHA-256, and that of the consent text which a terminal of an institution must have shown.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use protocol::consent::ConsentText;
+use protocol::statement::Purposes;
+
+/// SHA-256 of the consent text for this institution and these purposes.
+pub fn expected_consent(institution_name: &str, purposes: Purposes) -> [u8; 32] {
+    sha256(&ConsentText::for_institution(institution_name, purposes).canonical_bytes())
+}
+
+/// SHA-256 (FIPS 180-4).
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0u8; 32];
+    for (to, from) in out.iter_mut().zip(digest(&SHA256, bytes).as_ref()) {
+        *to = *from;
+    }
+    out
+}

@@ -1,0 +1,38 @@
+//! The eligibility platform (保険資格確認PF): certificate serial → insured person → answer.
+//!
+//! | file | does |
+//! |---|---|
+//! | [`http`] | decode, limits, map refusals to problems |
+//! | [`check`] | one check, from evidence to recorded answer |
+//! | [`decide`] | the pure decision |
+//! | [`unlock`] | arms a Secure Element at power-on; hands out nonces |
+//! | [`nonce`], [`replay`] | freshness without stored state; replay for one integer per terminal |
+//! | [`revocation`], [`path_cache`] | certificate status in memory; validated paths |
+//! | [`audit`] | the record that is durable before an answer leaves |
+//! | [`store`] | terminals, people, coverage, links, checkpoint |
+//! | [`keys`] | the platform's own secrets |
+//! | [`serve`] | the room as a process |
+//!
+//! Invariants:
+//! - No answer leaves before its audit record is durable; every real touch has exactly one record.
+//! - The serial comes from the certificate that was verified. There is no field for another one.
+//! - A status that is missing or too old is *unknown*, and unknown is refused.
+//! - Per terminal the counter only rises; only the last request repeated byte for byte is answered again.
+//! - No national personal number, no medical ID: there is no type for either here.
+
+pub mod audit;
+pub mod check;
+pub mod config;
+pub mod decide;
+pub mod error;
+pub mod hashes;
+pub mod http;
+pub mod keys;
+pub mod nonce;
+pub mod path_cache;
+pub mod platform;
+pub mod replay;
+pub mod revocation;
+pub mod serve;
+pub mod store;
+pub mod unlock;

@@ -1,0 +1,180 @@
+//! The room as a process: open everything, then listen.
+
+use crate::config::Config;
+use crate::http;
+use crate::keys::PlatformKeys;
+use crate::platform::{Parts, Platform};
+use crate::revocation::{CurrentRevocation, Installed};
+use crate::store::sqlite::SqliteStore;
+use chassis::admin::{self, Check, Readiness};
+use chassis::clock::SystemClock;
+use chassis::durable_log::{DurableLog, LogOptions};
+use chassis::entropy::SystemEntropy;
+use chassis::listener::{self, ListenerLimits};
+use chassis::shutdown::ShutdownSignal;
+use chassis::tls::{self, ClientAuth};
+use pki::pem::{self, PemKind};
+use pki::validate::TrustAnchor;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+const STATUS_CHECK: &str = "revocation_status";
+/// How often a checkpoint is saved: bounds the log that a restart replays.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+
+/// Why the room does not run. The text names the file or setting concerned.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {why}")]
+pub struct ServeError {
+    doing: &'static str,
+    why: String,
+}
+
+fn failed<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> ServeError {
+    move |why| ServeError { doing, why: why.to_string() }
+}
+
+/// Reads the trust anchors of the configured authentication CAs.
+fn anchors(files: &[std::path::PathBuf]) -> Result<Vec<TrustAnchor>, ServeError> {
+    files
+        .iter()
+        .map(|file| {
+            let unusable = |why: String| ServeError {
+                doing: "reading an authentication CA",
+                why: format!("{}: {why}", file.display()),
+            };
+            let text = std::fs::read_to_string(file).map_err(|e| unusable(e.to_string()))?;
+            let der = pem::decode(PemKind::Certificate, &text).map_err(|e| unusable(e.to_string()))?;
+            TrustAnchor::from_certificate(&der).map_err(|e| unusable(e.to_string()))
+        })
+        .collect()
+}
+
+/// Opens the platform's parts as `config` says; recovers what the last process left.
+pub fn open(config: &Config) -> Result<Arc<Platform>, ServeError> {
+    let anchors = Arc::new(anchors(&config.revocation.auth_ca)?);
+    let store = SqliteStore::open(&config.store).map_err(failed("opening the store"))?;
+    let (log, recovery) = DurableLog::open(&config.audit_log, LogOptions::default())
+        .map_err(failed("opening the audit log"))?;
+    tracing::info!(records = recovery.last_sequence, "audit log opened");
+    let keys = PlatformKeys::open(&config.keys, &mut SystemEntropy).map_err(failed("opening the keys"))?;
+    let revocation = Arc::new(CurrentRevocation::open(Arc::clone(&anchors), &config.revocation.kept));
+    let platform = Platform::recover(Parts {
+        store: Arc::new(store),
+        log,
+        keys,
+        anchors,
+        revocation,
+        clock: Arc::new(SystemClock),
+        freshness: config.freshness,
+        unlock: config.unlock,
+        status_max_age_seconds: config.revocation.max_age_seconds,
+    })
+    .map_err(failed("recovering the last outcomes"))?;
+    Ok(Arc::new(platform))
+}
+
+/// Splits `https://host:port/path` into base and path.
+fn split_url(url: &str) -> Option<(&str, &str)> {
+    let after_scheme = url.find("://")? + 3;
+    let slash = url.get(after_scheme..)?.find('/')? + after_scheme;
+    Some((url.get(..slash)?, url.get(slash..)?))
+}
+
+/// Pulls the CRL for ever; the readiness check says how that goes.
+async fn keep_pulling(
+    platform: Arc<Platform>,
+    config: Config,
+    readiness: Readiness,
+    shutdown: ShutdownSignal,
+) -> Result<(), ServeError> {
+    let (base, path) = split_url(&config.revocation.url).ok_or_else(|| ServeError {
+        doing: "reading revocation.url",
+        why: format!("{} is not of the form https://host:port/path", config.revocation.url),
+    })?;
+    let tls = tls::client_config(&config.revocation.server_ca, None)
+        .map_err(failed("reading revocation.server_ca"))?;
+    let client = chassis::client::Client::new(base, tls).map_err(failed("reading revocation.url"))?;
+    loop {
+        let pulled = platform.revocation.pull(&client, path).await;
+        match &pulled {
+            Ok(Installed::New) => tracing::info!("a new CRL is in force"),
+            Ok(Installed::Unchanged) => {}
+            Err(error) => tracing::warn!(%error, "the revocation status is not renewed"),
+        }
+        let too_old = |age: u64| age > config.revocation.max_age_seconds;
+        let age = platform.revocation.load().as_ref().map(|i| platform.clock.now().since(i.this_update()));
+        if let Some(age) = age {
+            metrics::gauge!("kazasu_revocation_status_age_seconds")
+                .set(f64::from(u32::try_from(age).unwrap_or(u32::MAX)));
+        }
+        readiness.set(
+            STATUS_CHECK,
+            match age {
+                Some(age) if !too_old(age) => Check::Ok,
+                Some(age) => Check::NotReady(format!("the newest CRL is {age} s old")),
+                None => Check::NotReady("no CRL yet".to_owned()),
+            },
+        );
+        // Until the first one is there, ask again soon: terminals wait for it.
+        let pause = if age.is_some() { config.revocation.refresh_seconds.max(1) } else { 0 };
+        let pause = if pause == 0 { Duration::from_millis(200) } else { Duration::from_secs(pause) };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shutdown.wait() => return Ok(()),
+        }
+    }
+}
+
+async fn keep_checkpointing(platform: Arc<Platform>, shutdown: ShutdownSignal) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(CHECKPOINT_EVERY) => {}
+            () = shutdown.wait() => return,
+        }
+        if let Err(error) = platform.checkpoint().await {
+            tracing::error!(%error, "no checkpoint: the next start replays more of the log");
+        }
+    }
+}
+
+/// Runs the room until `shutdown`.
+pub async fn serve(config: Config, shutdown: ShutdownSignal) -> Result<(), ServeError> {
+    let readiness = Readiness::expecting(&[STATUS_CHECK, "listener"]);
+    let admin_listener =
+        TcpListener::bind(config.admin_listen).await.map_err(failed("binding admin_listen"))?;
+    // The recorder is installed with the admin router: before anything counts.
+    let admin_router = admin::router("eligibility", readiness.clone());
+    let admin_page = tokio::spawn(listener::serve_plain(
+        admin_listener,
+        admin_router,
+        shutdown.clone(),
+        ListenerLimits::default(),
+    ));
+    let platform = open(&config)?;
+    let tls = tls::server_config(&config.tls, ClientAuth::Required { ca_pem: config.terminal_ca.clone() })
+        .map_err(failed("setting up TLS"))?;
+    let listening = TcpListener::bind(config.listen).await.map_err(failed("binding listen"))?;
+    readiness.set("listener", Check::Ok);
+    let pulling = tokio::spawn(keep_pulling(
+        Arc::clone(&platform),
+        config.clone(),
+        readiness.clone(),
+        shutdown.clone(),
+    ));
+    let checkpointing = tokio::spawn(keep_checkpointing(Arc::clone(&platform), shutdown.clone()));
+    let router = http::router(Arc::clone(&platform));
+    listener::serve(listening, tls, router, shutdown.clone(), ListenerLimits::default()).await;
+    drop(checkpointing.await);
+    drop(admin_page.await);
+    platform.checkpoint().await.map_err(failed("saving the last checkpoint"))?;
+    pulling.await.map_err(failed("pulling the CRL"))?
+}
+
+/// Reads a config file; relative paths start at its folder.
+pub fn load_config(path: &Path) -> Result<Config, chassis::config::ConfigError> {
+    let config: Config = chassis::config::load(path, chassis::config::ENVIRONMENT_PREFIX)?;
+    Ok(config.resolved(&chassis::config::base_of(path)))
+}

@@ -1,0 +1,57 @@
+//! What can go wrong in this room. No text carries a serial number, a name or a key.
+
+use crate::store::StoreError;
+use card::cvc::CvcError;
+use pki::crl::CrlProblem;
+use pki::issue::IssueError;
+use pki::signer::SignError;
+use pki::validate::CertificateProblem;
+use std::path::PathBuf;
+
+/// Why the authority did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// A configured value cannot be meant.
+    #[error("{key} {problem}")]
+    Config {
+        /// Dotted name of the key.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A file cannot be used.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; never its content.
+        problem: String,
+    },
+    /// `init` found keys: making new ones would orphan every certificate issued with the old ones.
+    #[error("{}: there is an authority already", path.display())]
+    AlreadyThere {
+        /// The key that was found.
+        path: PathBuf,
+    },
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nothing was signed.
+    #[error("issuing: {0}")]
+    Issue(#[from] IssueError),
+    /// A key could not be made or used.
+    #[error("a key of the authority: {0}")]
+    Key(#[from] SignError),
+    /// An own certificate is not usable.
+    #[error("a certificate of the authority: {0}")]
+    OwnCertificate(#[from] CertificateProblem),
+    /// An own list does not read back; it is not served.
+    #[error("a list of the authority: {0}")]
+    OwnList(#[from] CrlProblem),
+    /// The terminal chain.
+    #[error("the terminal chain: {0}")]
+    TerminalChain(#[from] CvcError),
+    /// Every key reference of the terminal chain is used up.
+    #[error("no key reference is left for another terminal")]
+    ReferencesExhausted,
+}

@@ -1,0 +1,71 @@
+//! The authority that issues and revokes card holders' certificates: the role of the agency behind the
+//! JPKI, with test names and test keys. Report, "New JPKI", "Reason of Revocation", "External Auth. Scheme".
+//!
+//! | module | does |
+//! |---|---|
+//! | [`authority`] | [`Authority`]: keys made once, taken up again at every start |
+//! | [`issue`] | a person's two certificates |
+//! | [`revoke`] | revocation by serial, and the report's table of events and reasons |
+//! | [`publish`] | revocation lists with rising numbers, and the loop that renews them |
+//! | [`accredit`] | the card-verifiable chain of a terminal: root → accredited body → Secure Element |
+//! | [`http`] | public pages: lists, authority certificates, an index |
+//! | [`serve`] | the process |
+//! | [`store`], [`config`], [`error`] | furniture |
+//!
+//! Invariants, each with a test:
+//! - A serial number, a list number and a key reference are committed to the store *before* anything is
+//!   signed with them. A signer that fails burns the number; no number is used twice.
+//! - List numbers rise for ever, across restarts.
+//! - A certificate with a permanent reason never becomes good again and never changes its reason; a
+//!   hold may become permanent.
+//! - The authentication certificate carries no personal data; the store does, and only inside signature
+//!   certificates. No serial number, name or address is logged.
+
+pub mod accredit;
+pub mod authority;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod issue;
+pub mod publish;
+pub mod revoke;
+pub mod serve;
+pub mod store;
+
+pub use authority::Authority;
+pub use issue::{IssuedCertificate, PersonCertificates, PersonRegistration};
+pub use revoke::CardEvent;
+
+use pki::profile::JpkiPurpose;
+
+/// Which of a card's two certificates.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum CertificateKind {
+    /// The card-holder authentication certificate: every card has one.
+    #[doc(alias = "利用者証明用電子証明書")]
+    CardHolderAuth,
+    /// The signature certificate: not on every card (children under 15 have none).
+    #[doc(alias = "署名用電子証明書")]
+    DocumentSignature,
+}
+
+impl CertificateKind {
+    /// Both, in order.
+    pub const ALL: [Self; 2] = [Self::CardHolderAuth, Self::DocumentSignature];
+
+    /// Word for file names, paths and metrics: `auth` or `sign`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::CardHolderAuth => "auth",
+            Self::DocumentSignature => "sign",
+        }
+    }
+
+    /// What the issuing authority is for.
+    pub const fn purpose(self) -> JpkiPurpose {
+        match self {
+            Self::CardHolderAuth => JpkiPurpose::Authentication,
+            Self::DocumentSignature => JpkiPurpose::Signature,
+        }
+    }
+}

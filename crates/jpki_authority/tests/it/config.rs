@@ -1,0 +1,47 @@
+use crate::town::Folder;
+use jpki_authority::error::AuthorityError;
+use std::path::Path;
+
+fn sample() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples/jpki_authority.toml")
+}
+
+#[test]
+fn the_sample_is_read_and_makes_sense() {
+    let config = jpki_authority::serve::load_config(&sample()).unwrap();
+    config.check().unwrap();
+    assert_eq!(config.listen.port(), 8445);
+    assert!(config.store.ends_with("samples/jpki_authority/store.sqlite"));
+    assert!(config.tls.key.ends_with("samples/jpki_authority/server.key"));
+    assert_eq!(config.crl.validity_seconds, 86_400);
+}
+
+#[test]
+fn an_unknown_or_missing_key_is_refused_by_name() {
+    let folder = Folder::new();
+    let text = std::fs::read_to_string(sample()).unwrap();
+    let refused = |text: &str| {
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        jpki_authority::serve::load_config(&path).unwrap_err().to_string()
+    };
+    assert!(refused(&text.replace("republish_seconds", "republish_secs")).contains("republish_sec"));
+    assert!(refused(&text.replace("organization", "#organization")).contains("organization"));
+}
+
+#[test]
+fn values_that_cannot_be_meant_are_refused_by_key() {
+    let folder = Folder::new();
+    let key_of = |change: fn(&mut jpki_authority::config::Config)| {
+        let mut config = folder.config();
+        change(&mut config);
+        match config.check() {
+            Err(AuthorityError::Config { key, .. }) => key,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(key_of(|config| config.crl.republish_seconds = 0), "crl.republish_seconds");
+    assert_eq!(key_of(|config| config.crl.republish_seconds = 86_400), "crl.republish_seconds");
+    assert_eq!(key_of(|config| config.names.organization = "JPKI".into()), "names.organization");
+    folder.config().check().unwrap();
+}

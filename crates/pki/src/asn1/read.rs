@@ -1,0 +1,239 @@
+//! A strict DER reader. Every refusal names the part and the offset in the input.
+
+use super::tag;
+
+/// What is wrong with an encoding, and where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("malformed {what} at octet {offset}")]
+pub struct Malformed {
+    /// The part that could not be read, in the words of RFC 5280.
+    pub what: &'static str,
+    /// Octets from the start of the input to the fault.
+    pub offset: usize,
+}
+
+/// One tag-length-value with the place it came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Tlv<'a> {
+    /// Identifier octet.
+    pub tag: u8,
+    /// Header and content, as they came.
+    pub raw: &'a [u8],
+    /// Content octets.
+    pub content: &'a [u8],
+    /// Offset of the identifier octet in the input.
+    pub offset: usize,
+}
+
+impl<'a> Tlv<'a> {
+    /// A refusal at this element.
+    pub const fn malformed(&self, what: &'static str) -> Malformed {
+        Malformed { what, offset: self.offset }
+    }
+
+    /// Reads what is inside a constructed element.
+    pub const fn inside(&self) -> Reader<'a> {
+        Reader { rest: self.content, offset: self.offset + (self.raw.len() - self.content.len()) }
+    }
+
+    /// BOOLEAN; DER knows only `00` and `FF` (X.690 §11.1).
+    pub fn boolean(&self, what: &'static str) -> Result<bool, Malformed> {
+        match self.content {
+            [0x00] => Ok(false),
+            [0xFF] => Ok(true),
+            _ => Err(self.malformed(what)),
+        }
+    }
+
+    /// Content octets of an INTEGER in minimal form (X.690 §8.3.2).
+    pub fn integer(&self, what: &'static str) -> Result<&'a [u8], Malformed> {
+        match self.content {
+            [] => Err(self.malformed(what)),
+            [0x00, second, ..] if *second < 0x80 => Err(self.malformed(what)),
+            [0xFF, second, ..] if *second >= 0x80 => Err(self.malformed(what)),
+            octets => Ok(octets),
+        }
+    }
+
+    /// A non-negative INTEGER or ENUMERATED below 2^31.
+    pub fn small_unsigned(&self, what: &'static str) -> Result<u32, Malformed> {
+        let octets = self.integer(what)?;
+        if octets.len() > 4 || octets.first().is_some_and(|first| *first >= 0x80) {
+            return Err(self.malformed(what));
+        }
+        Ok(octets.iter().fold(0, |value, octet| (value << 8) | u32::from(*octet)))
+    }
+
+    /// The octets of a BIT STRING whose bits fill them (keys and signatures).
+    pub fn whole_octets(&self, what: &'static str) -> Result<&'a [u8], Malformed> {
+        match self.content {
+            [0, octets @ ..] => Ok(octets),
+            _ => Err(self.malformed(what)),
+        }
+    }
+
+    /// The first 16 bits of a named-bit list, bit 0 highest; trailing zero bits are refused (X.690 §11.2.2).
+    pub fn named_bits(&self, what: &'static str) -> Result<u16, Malformed> {
+        let (unused, octets) = self.content.split_first().ok_or_else(|| self.malformed(what))?;
+        let (last, first) = match octets {
+            [] if *unused == 0 => return Ok(0),
+            [only] => (*only, *only),
+            [first, last] => (*last, *first),
+            _ => return Err(self.malformed(what)),
+        };
+        if *unused > 7 || u32::from(*unused) != last.trailing_zeros() {
+            return Err(self.malformed(what));
+        }
+        let second = if octets.len() == 2 { last } else { 0 };
+        Ok(u16::from_be_bytes([first, second]))
+    }
+}
+
+/// Reads elements one after the other.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `input` from its start.
+    pub const fn new(input: &'a [u8]) -> Self {
+        Self { rest: input, offset: 0 }
+    }
+
+    /// Whether everything was read.
+    pub const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Tag of the next element, if there is one.
+    pub fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    const fn malformed(&self, what: &'static str) -> Malformed {
+        Malformed { what, offset: self.offset }
+    }
+
+    /// The next element, whatever its tag. Lengths are definite and minimal (X.690 §10.1); tags have one octet.
+    pub fn any(&mut self, what: &'static str) -> Result<Tlv<'a>, Malformed> {
+        let fault = self.malformed(what);
+        let (tag, first, mut body) = match self.rest {
+            [tag, first, body @ ..] => (*tag, *first, body),
+            _ => return Err(fault),
+        };
+        if tag & 0x1F == 0x1F {
+            return Err(fault);
+        }
+        let mut length = usize::from(first);
+        if first >= 0x80 {
+            let count = usize::from(first & 0x7F);
+            if count == 0 || count > 4 {
+                return Err(fault);
+            }
+            let (octets, after) = body.split_at_checked(count).ok_or(fault)?;
+            length = octets.iter().fold(0, |value, octet| (value << 8) | usize::from(*octet));
+            // Minimal: no leading zero octet, and the long form only when the short one does not reach.
+            if octets.first() == Some(&0) || length < 0x80 {
+                return Err(fault);
+            }
+            body = after;
+        }
+        let (content, rest) = body.split_at_checked(length).ok_or(fault)?;
+        let raw = self.rest.get(..self.rest.len() - rest.len()).ok_or(fault)?;
+        let tlv = Tlv { tag, raw, content, offset: self.offset };
+        self.offset += raw.len();
+        self.rest = rest;
+        Ok(tlv)
+    }
+
+    /// The next element, which must have `tag`.
+    pub fn expect(&mut self, tag: u8, what: &'static str) -> Result<Tlv<'a>, Malformed> {
+        if self.peek() != Some(tag) {
+            return Err(self.malformed(what));
+        }
+        self.any(what)
+    }
+
+    /// The next element if it has `tag`.
+    pub fn optional(&mut self, tag: u8, what: &'static str) -> Result<Option<Tlv<'a>>, Malformed> {
+        if self.peek() == Some(tag) { self.any(what).map(Some) } else { Ok(None) }
+    }
+
+    /// Refuses trailing data.
+    pub const fn finish(&self, what: &'static str) -> Result<(), Malformed> {
+        if self.rest.is_empty() { Ok(()) } else { Err(self.malformed(what)) }
+    }
+
+    /// One SEQUENCE that fills the whole input.
+    pub fn only_sequence(input: &'a [u8], what: &'static str) -> Result<Self, Malformed> {
+        let mut reader = Self::new(input);
+        let sequence = reader.expect(tag::SEQUENCE, what)?;
+        reader.finish(what)?;
+        Ok(sequence.inside())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_minimal_and_definite() {
+        assert_eq!(Reader::new(&[0x04, 0x01, 0xAA]).any("x").unwrap().content, [0xAA]);
+        for bad in [
+            &[0x04, 0x81, 0x01, 0xAA][..],
+            &[0x04, 0x82, 0x00, 0x80],
+            &[0x30, 0x80, 0x00, 0x00],
+            &[0x04, 0x85, 1, 0, 0, 0, 0],
+            &[0x1F, 0x01, 0x00],
+            &[0x04, 0x02, 0xAA],
+            &[0x04],
+            &[],
+        ] {
+            assert_eq!(Reader::new(bad).any("x").unwrap_err(), Malformed { what: "x", offset: 0 });
+        }
+    }
+
+    #[test]
+    fn faults_are_located() {
+        let input = [0x30, 0x06, 0x02, 0x01, 0x05, 0x02, 0x01, 0x06];
+        let mut reader = Reader::only_sequence(&input, "list").unwrap();
+        reader.expect(tag::INTEGER, "first").unwrap();
+        assert_eq!(reader.finish("list").unwrap_err(), Malformed { what: "list", offset: 5 });
+        let second = reader.expect(tag::BOOLEAN, "second").unwrap_err();
+        assert_eq!(second.offset, 5);
+    }
+
+    #[test]
+    fn integers_are_minimal() {
+        let integer = |content: &[u8]| {
+            let mut raw = vec![2, u8::try_from(content.len()).unwrap()];
+            raw.extend_from_slice(content);
+            Reader::new(&raw).any("n").unwrap().integer("n").map(<[u8]>::to_vec)
+        };
+        assert!(integer(&[]).is_err());
+        assert!(integer(&[0, 1]).is_err());
+        assert!(integer(&[0xFF, 0x80]).is_err());
+        assert_eq!(integer(&[0, 0x80]).unwrap(), [0, 0x80]);
+        assert_eq!(integer(&[0xFF]).unwrap(), [0xFF]);
+    }
+
+    #[test]
+    fn named_bits_refuse_trailing_zeros() {
+        let bits = |content: &[u8]| {
+            let mut raw = vec![3, u8::try_from(content.len()).unwrap()];
+            raw.extend_from_slice(content);
+            Reader::new(&raw).any("b").unwrap().named_bits("b")
+        };
+        assert_eq!(bits(&[7, 0x80]).unwrap(), 0x8000);
+        assert_eq!(bits(&[6, 0xC0]).unwrap(), 0xC000);
+        assert_eq!(bits(&[7, 0x00, 0x80]).unwrap(), 0x0080);
+        assert!(bits(&[6, 0x80]).is_err());
+        assert!(bits(&[0, 0x80]).is_err());
+        assert!(bits(&[8, 0x00]).is_err());
+        assert!(bits(&[]).is_err());
+        assert_eq!(bits(&[0]).unwrap(), 0);
+    }
+}

@@ -1,0 +1,38 @@
+//! X.509 for an institution that issues and for one that relies: profiles, revocation lists with
+//! reasons, and evidence of a good certificate.
+//!
+//! Floor 1, pure: no clock, no I/O; `now` and randomness come in as arguments. (Key generation and the
+//! blinding inside signatures use the cryptographic library's own random generator, which takes no other.)
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`asn1`] | strict DER reader that locates faults, writers |
+//! | [`certificate`], [`name`], [`serial`], [`oid`] | what a certificate says |
+//! | [`public_key`], [`signer`] | verifying keys kept parsed; [`signer::IssuerSigner`], the only way to a private key |
+//! | [`profile`], [`issue`] | the shapes of certificates, and an authority that issues them |
+//! | [`revocation`], [`crl`] | reasons, revocation lists, [`crl::RevocationIndex`] |
+//! | [`validate`] | certificate → [`validate::PathGood`] → [`validate::CertificateGood`] |
+//! | [`pem`] | RFC 7468 text |
+//!
+//! Invariants:
+//! - Signatures are checked over the bytes that came, never over a re-encoding.
+//! - A [`validate::CertificateGood`] can be made by [`validate::conclude`] only.
+//! - An issuer is chosen by its key: two authorities with the same name do not vouch for each other.
+//! - Nothing of a private key has `Clone`, `Serialize` or a telling `Debug`; serial numbers are not printed.
+
+pub mod asn1;
+pub mod certificate;
+pub mod crl;
+pub mod issue;
+pub mod name;
+pub mod oid;
+pub mod pem;
+pub mod profile;
+pub mod public_key;
+pub mod revocation;
+pub mod serial;
+pub mod signer;
+pub mod validate;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,163 @@
+//! Why a certificate was revoked, and what is known about one now.
+
+use protocol::time::UnixSeconds;
+
+/// Reason of a revocation, with the names of RFC 5280 §5.3.1. Report, "Reason of Revocation".
+#[doc(alias = "失効理由")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum RevocationReason {
+    /// `unspecified` (0), an absent reason, or a code that the RFC does not assign: revoked all the same.
+    Unspecified,
+    /// `keyCompromise` (1).
+    KeyCompromise,
+    /// `cACompromise` (2).
+    CaCompromise,
+    /// `affiliationChanged` (3): a name, address, birth date or sex in the certificate no longer holds;
+    /// on an authentication certificate, the person left the register.
+    AffiliationChanged,
+    /// `superseded` (4): the certificate was renewed.
+    Superseded,
+    /// `cessationOfOperation` (5): the card was returned.
+    CessationOfOperation,
+    /// `certificateHold` (6): the card is reported lost; it may come back.
+    CertificateHold,
+    /// `removeFromCRL` (8): a hold ended; in delta lists only.
+    RemoveFromCrl,
+    /// `privilegeWithdrawn` (9).
+    PrivilegeWithdrawn,
+    /// `aACompromise` (10).
+    AaCompromise,
+}
+
+impl RevocationReason {
+    /// Every reason, in order of code.
+    pub const ALL: [Self; 10] = [
+        Self::Unspecified,
+        Self::KeyCompromise,
+        Self::CaCompromise,
+        Self::AffiliationChanged,
+        Self::Superseded,
+        Self::CessationOfOperation,
+        Self::CertificateHold,
+        Self::RemoveFromCrl,
+        Self::PrivilegeWithdrawn,
+        Self::AaCompromise,
+    ];
+
+    /// CRLReason code: RFC 5280 §5.3.1.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Unspecified => 0,
+            Self::KeyCompromise => 1,
+            Self::CaCompromise => 2,
+            Self::AffiliationChanged => 3,
+            Self::Superseded => 4,
+            Self::CessationOfOperation => 5,
+            Self::CertificateHold => 6,
+            Self::RemoveFromCrl => 8,
+            Self::PrivilegeWithdrawn => 9,
+            Self::AaCompromise => 10,
+        }
+    }
+
+    /// The reason of a code; unassigned codes are [`Self::Unspecified`], so that they stay revocations.
+    pub fn from_code(code: u32) -> Self {
+        Self::ALL.into_iter().find(|reason| u32::from(reason.code()) == code).unwrap_or(Self::Unspecified)
+    }
+
+    /// The identifier of RFC 5280 §5.3.1.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::KeyCompromise => "keyCompromise",
+            Self::CaCompromise => "cACompromise",
+            Self::AffiliationChanged => "affiliationChanged",
+            Self::Superseded => "superseded",
+            Self::CessationOfOperation => "cessationOfOperation",
+            Self::CertificateHold => "certificateHold",
+            Self::RemoveFromCrl => "removeFromCRL",
+            Self::PrivilegeWithdrawn => "privilegeWithdrawn",
+            Self::AaCompromise => "aACompromise",
+        }
+    }
+
+    /// The reason with this identifier.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+}
+
+impl std::fmt::Display for RevocationReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why nothing can be said about a certificate's status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum UnknownCause {
+    /// No list has been loaded for the issuer.
+    #[error("no revocation list is there")]
+    NoList,
+    /// The list is of another issuer.
+    #[error("the revocation list is of another issuer")]
+    OtherIssuer,
+    /// The list claims to come from further in the future than clocks may differ.
+    #[error("the revocation list is dated {ahead_seconds} seconds in the future")]
+    FromTheFuture {
+        /// Seconds from now to thisUpdate.
+        ahead_seconds: u64,
+    },
+}
+
+/// What a revocation list says about a certificate at an instant. Never a boolean: an unknown status is
+/// not a good one, and a hold is not the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// Not revoked, says a list that is fresh enough.
+    Good {
+        /// thisUpdate of the list.
+        this_update: UnixSeconds,
+        /// Seconds from thisUpdate to now.
+        age_seconds: u64,
+    },
+    /// Revoked for good.
+    Revoked {
+        /// Why.
+        reason: RevocationReason,
+        /// Since when.
+        at: UnixSeconds,
+    },
+    /// Suspended: `certificateHold`. May become good again; what is linked to the certificate stays.
+    Hold {
+        /// Since when.
+        since: UnixSeconds,
+    },
+    /// Nothing is known.
+    Unknown(UnknownCause),
+    /// The list is older than the limit, or past its nextUpdate.
+    Stale {
+        /// thisUpdate of the list.
+        this_update: UnixSeconds,
+        /// Seconds from thisUpdate to now.
+        age_seconds: u64,
+        /// The limit that was passed: the caller's, or the list's own validity if that is shorter.
+        limit_seconds: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_names_lead_back() {
+        for reason in RevocationReason::ALL {
+            assert_eq!(RevocationReason::from_code(reason.code().into()), reason);
+            assert_eq!(RevocationReason::from_name(reason.as_str()), Some(reason));
+        }
+        assert_eq!(RevocationReason::from_code(7), RevocationReason::Unspecified);
+        assert_eq!(RevocationReason::from_code(4_000), RevocationReason::Unspecified);
+        assert_eq!(RevocationReason::from_name("CertificateHold"), None);
+    }
+}

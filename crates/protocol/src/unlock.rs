@@ -1,0 +1,97 @@
+//! What the platform signs to arm a Secure Element at power-on (report fig. 2, left).
+
+use crate::ids::{SecureElementId, TerminalKeyHash};
+use crate::time::UnixSeconds;
+
+/// Octets of an encoded policy without the domain tag.
+pub const POLICY_LEN: usize = 76;
+/// Stands in front of the policy under the signature, so that it can be nothing else.
+pub const UNLOCK_DOMAIN: &[u8] = b"KAZASU-SE-UNLOCK-v1";
+
+/// For whom, how long and how often an institution key is usable.
+///
+/// | offset | octets | field |
+/// |---|---|---|
+/// | 0 | 8 | Secure Element id |
+/// | 8 | 16 | the challenge the Secure Element gave |
+/// | 24 | 32 | SHA-256 of the terminal's TLS SubjectPublicKeyInfo |
+/// | 56 | 8 | issued at, Unix seconds, big-endian |
+/// | 64 | 8 | not after, Unix seconds, big-endian |
+/// | 72 | 4 | uses at most, big-endian |
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UnlockPolicy {
+    /// The Secure Element that asked.
+    pub secure_element: SecureElementId,
+    /// Its challenge, good once.
+    pub challenge: [u8; 16],
+    /// The terminal whose TLS connection carried the question.
+    pub terminal_key_hash: TerminalKeyHash,
+    /// When the platform signed: the Secure Element's floor of time.
+    pub issued_at: UnixSeconds,
+    /// When the arming ends.
+    pub not_after: UnixSeconds,
+    /// How many touches it allows.
+    pub uses_max: u32,
+}
+
+impl UnlockPolicy {
+    /// The policy's octets.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(POLICY_LEN);
+        bytes.extend_from_slice(&self.secure_element.0);
+        bytes.extend_from_slice(&self.challenge);
+        bytes.extend_from_slice(&self.terminal_key_hash.0);
+        bytes.extend_from_slice(&self.issued_at.0.to_be_bytes());
+        bytes.extend_from_slice(&self.not_after.0.to_be_bytes());
+        bytes.extend_from_slice(&self.uses_max.to_be_bytes());
+        bytes
+    }
+
+    /// Parses exactly [`POLICY_LEN`] octets.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let (secure_element, rest) = bytes.split_first_chunk::<8>()?;
+        let (challenge, rest) = rest.split_first_chunk::<16>()?;
+        let (terminal, rest) = rest.split_first_chunk::<32>()?;
+        let (issued_at, rest) = rest.split_first_chunk::<8>()?;
+        let (not_after, rest) = rest.split_first_chunk::<8>()?;
+        let uses_max: [u8; 4] = rest.try_into().ok()?;
+        Some(Self {
+            secure_element: SecureElementId(*secure_element),
+            challenge: *challenge,
+            terminal_key_hash: TerminalKeyHash(*terminal),
+            issued_at: UnixSeconds(u64::from_be_bytes(*issued_at)),
+            not_after: UnixSeconds(u64::from_be_bytes(*not_after)),
+            uses_max: u32::from_be_bytes(uses_max),
+        })
+    }
+
+    /// The bytes under the platform's signature: domain tag and policy.
+    pub fn signed_bytes(&self) -> Vec<u8> {
+        let mut bytes = UNLOCK_DOMAIN.to_vec();
+        bytes.extend_from_slice(&self.encode());
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip_and_prefixes() {
+        let policy = UnlockPolicy {
+            secure_element: SecureElementId([1; 8]),
+            challenge: [2; 16],
+            terminal_key_hash: TerminalKeyHash([3; 32]),
+            issued_at: UnixSeconds(4),
+            not_after: UnixSeconds(5),
+            uses_max: 6,
+        };
+        let bytes = policy.encode();
+        assert_eq!(bytes.len(), POLICY_LEN);
+        assert_eq!(UnlockPolicy::parse(&bytes), Some(policy));
+        for end in 0..bytes.len() {
+            assert_eq!(UnlockPolicy::parse(&bytes[..end]), None);
+        }
+    }
+}
