@@ -3,8 +3,8 @@
 use crate::card_file::KeptCard;
 use crate::cli::{CardServeArgs, CommonArgs};
 use crate::output::{Exit, Printer};
-use crate::town::Town;
 use crate::touch::{no_such_person, no_town, refuse};
+use crate::town::Town;
 use card_io::vpcd::{CardServer, TraceEvent};
 use chassis::entropy::SystemEntropy;
 use chassis::shutdown::{ParentWatch, ShutdownSignal};
@@ -55,11 +55,17 @@ pub(crate) async fn serve(args: CardServeArgs) -> anyhow::Result<Exit> {
 /// person's data.
 fn observe(event: &TraceEvent, json: bool) {
     let line = match event {
-        TraceEvent::Inserted { address } => ("inserted", format!("カードを入れました / card inserted at {address}")),
-        TraceEvent::Removed { cause } => ("removed", format!("カードを取り出しました / card removed: {cause}")),
+        TraceEvent::Inserted { address } => {
+            ("inserted", format!("カードを入れました / card inserted at {address}"))
+        }
+        TraceEvent::Removed { cause } => {
+            ("removed", format!("カードを取り出しました / card removed: {cause}"))
+        }
         TraceEvent::Unreachable { address, cause, .. } => (
             "unreachable",
-            format!("{address} に読み取り機がありません。pcscd と vpcd は動いていますか / no reader there ({cause}): is pcscd running with vpcd? apt-get install pcscd vsmartcard-vpcd"),
+            format!(
+                "{address} に読み取り機がありません。pcscd と vpcd は動いていますか / no reader there ({cause}): is pcscd running with vpcd? apt-get install pcscd vsmartcard-vpcd"
+            ),
         ),
         _ => return,
     };

@@ -4,7 +4,9 @@ use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use card::EmulatedCard;
 use card::cvc::{CvcPublicKey, KeyReference};
-use card::my_number_card::{AuthPin, CardImage, CertifiedKey, MyNumberCard, PersistentState, SignPassword, SignatureFunction};
+use card::my_number_card::{
+    AuthPin, CardImage, CertifiedKey, MyNumberCard, PersistentState, SignPassword, SignatureFunction,
+};
 use card::rsa_key::CardRsaKey;
 use protocol::entropy::Entropy;
 use serde::{Deserialize, Serialize};
@@ -76,8 +78,10 @@ impl CardFile {
         let pin = AuthPin::parse(&self.auth_pin)?;
         Ok(match (&self.document_signature, &self.sign_password) {
             (Some(certified), Some(password)) => {
-                let function =
-                    SignatureFunction { certified: certified.open()?, password: SignPassword::parse(password)? };
+                let function = SignatureFunction {
+                    certified: certified.open()?,
+                    password: SignPassword::parse(password)?,
+                };
                 CardImage::adult(holder, pin, function, root)
             }
             _ => CardImage::child(holder, pin, root),

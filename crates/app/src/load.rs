@@ -8,14 +8,14 @@ mod wire;
 
 use crate::cli::LoadArgs;
 use crate::output::{Exit, Printer};
+use crate::touch::{no_town, refuse};
 use crate::town::Town;
 use crate::town::run::split_url;
-use crate::touch::{no_town, refuse};
 use anyhow::Context as _;
 use chassis::client::Client;
 use chassis::config::TlsFiles;
 use chassis::tls::{self, ClientAuth};
-use corpus::{Corpus, SignedTouch};
+use corpus::{Corpus, SignedTouch, TouchParts};
 use floor::Floor;
 use hdrhistogram::Histogram;
 use profile::Profile;
@@ -99,13 +99,17 @@ pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<Exit> {
     .await??;
     let measured_touch = touches.iter().flatten().next().context("no touch")?;
     let parts = corpus::parts_of(measured_touch, &corpus)?;
-    let request_bytes = parts.3;
+    let request_bytes = parts.body_len;
     printer.say(&format!(
         "{} かざしを毎秒 {} 件で送ります / {} touches at {} a second",
-        profile.checks(), profile.rate_per_second, profile.checks(), profile.rate_per_second
+        profile.checks(),
+        profile.rate_per_second,
+        profile.checks(),
+        profile.rate_per_second
     ));
     let driven = drive(&town, wires, touches, &profile, args.seed).await?;
-    let batch = (driven.after.records - driven.before.records) / (driven.after.syncs - driven.before.syncs).max(1.0);
+    let batch =
+        (driven.after.records - driven.before.records) / (driven.after.syncs - driven.before.syncs).max(1.0);
     let (floor_town, floor_corpus) = (town.clone(), Arc::clone(&corpus));
     let response_bytes = driven.seen.response_bytes;
     printer.say("床を測っています / measuring the floor");
@@ -118,7 +122,11 @@ pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<Exit> {
     Ok(if report.wrong_answers == 0 { Exit::Done } else { Exit::Refused })
 }
 
-async fn connect(town: &Town, corpus: &Corpus, host: &str) -> anyhow::Result<(Vec<TlsWire>, Vec<FreshnessNonce>)> {
+async fn connect(
+    town: &Town,
+    corpus: &Corpus,
+    host: &str,
+) -> anyhow::Result<(Vec<TlsWire>, Vec<FreshnessNonce>)> {
     let mut wires = Vec::with_capacity(corpus.terminals.len());
     let mut nonces = Vec::with_capacity(corpus.terminals.len());
     let request = post(host, NONCE_PATH, b"{}");
@@ -242,22 +250,24 @@ async fn sample(town: &Town) -> anyhow::Result<Sample> {
 fn measure_floor(
     town: &Town,
     corpus: &Corpus,
-    (statement, signature, spki, request_len): &(Vec<u8>, Vec<u8>, Vec<u8>, usize),
+    parts: &TouchParts,
     response_len: usize,
     batch: f64,
 ) -> anyhow::Result<Floor> {
     let dir = &town.dir;
-    let server_files = TlsFiles { cert: dir.join("eligibility/server.pem"), key: dir.join("eligibility/server.key") };
-    let server = tls::server_config(&server_files, ClientAuth::Required { ca_pem: dir.join("ca/terminal-ca.pem") })?;
+    let server_files =
+        TlsFiles { cert: dir.join("eligibility/server.pem"), key: dir.join("eligibility/server.key") };
+    let server =
+        tls::server_config(&server_files, ClientAuth::Required { ca_pem: dir.join("ca/terminal-ca.pem") })?;
     let client_files = &corpus.terminals.first().context("a terminal")?.files;
     let client = tls::client_config(&town.rooms.eligibility.ca, Some(client_files))?;
     // Status line and headers of both sides: about 150 bytes each way.
-    let (request_len, response_len) = (request_len + 150, response_len + 150);
+    let (request_len, response_len) = (parts.body_len + 150, response_len + 150);
     let serials: Vec<Vec<u8>> = corpus.cards.iter().map(|card| card.serial.as_bytes().to_vec()).collect();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
     let batch = batch.round().max(1.0) as usize;
     Ok(Floor {
-        rsa_verify_us: floor::rsa_verify(spki, statement, signature)?,
+        rsa_verify_us: floor::rsa_verify(&parts.public_key, &parts.statement, &parts.signature)?,
         tls_records_us: floor::tls_records(server, client, request_len, response_len)?,
         http_us: floor::http(corpus.terminals.len().min(64), request_len - 150, response_len - 150)?,
         look_up_us: floor::look_up(&town.rooms.eligibility.store, &serials)?,
@@ -274,7 +284,14 @@ fn machine() -> String {
     format!("{model}, {} cores", std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-fn report(profile: &Profile, seed: u64, driven: &Driven, floor: Floor, batch: f64, request_bytes: usize) -> Report {
+fn report(
+    profile: &Profile,
+    seed: u64,
+    driven: &Driven,
+    floor: Floor,
+    batch: f64,
+    request_bytes: usize,
+) -> Report {
     #[expect(clippy::cast_precision_loss, reason = "counts of one run")]
     let counted = driven.counted.max(1) as f64;
     let cpu = (driven.after.cpu_seconds - driven.before.cpu_seconds) * 1e6 / counted;
@@ -315,13 +332,27 @@ fn print(report: &Report, json: bool) -> anyhow::Result<()> {
     println!("{}", report.machine);
     println!(
         "  {} checks, {} wrong, {:.0}/s   p50 {:.2} ms  p99 {:.2} ms  p99.9 {:.2} ms",
-        report.checks, report.wrong_answers, report.checks_per_second, report.p50_ms, report.p99_ms, report.p999_ms
+        report.checks,
+        report.wrong_answers,
+        report.checks_per_second,
+        report.p50_ms,
+        report.p99_ms,
+        report.p999_ms
     );
-    println!("  platform CPU {:.1} us per check, memory {:.0} MB", report.server_cpu_us_per_check, report.server_memory_mb);
+    println!(
+        "  platform CPU {:.1} us per check, memory {:.0} MB",
+        report.server_cpu_us_per_check, report.server_memory_mb
+    );
     let f = &report.floor;
     println!(
         "  floor {:.1} us = RSA verify {:.1} + TLS records {:.1} + HTTP {:.1} + look-up {:.1} + log append {:.1} ({:.1} records per sync)",
-        report.floor_cpu_us, f.rsa_verify_us, f.tls_records_us, f.http_us, f.look_up_us, f.log_append_us, report.records_per_sync
+        report.floor_cpu_us,
+        f.rsa_verify_us,
+        f.tls_records_us,
+        f.http_us,
+        f.look_up_us,
+        f.log_append_us,
+        report.records_per_sync
     );
     println!("  ratio {:.2}", report.ratio);
     Ok(())
@@ -334,7 +365,12 @@ mod tests {
     #[test]
     fn arrivals_are_open_loop_and_reproducible() {
         let profile = Profile {
-            cards: 1, linked_cards: 1, terminals: 1, rate_per_second: 1000.0, warmup_seconds: 0.0, seconds: 10.0,
+            cards: 1,
+            linked_cards: 1,
+            terminals: 1,
+            rate_per_second: 1000.0,
+            warmup_seconds: 0.0,
+            seconds: 10.0,
         };
         let one = arrivals(&profile, 7);
         assert_eq!(one, arrivals(&profile, 7));

@@ -17,6 +17,10 @@ use cli::{CardCommand, Cli, Command};
 use output::Exit;
 use std::process::ExitCode;
 
+/// Many small, short-lived buffers per check, freed on other threads than they came from.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // Rooms tell what they do; commands keep their output for their answer.
@@ -25,7 +29,7 @@ fn main() -> ExitCode {
         eprintln!("kazasu: {error}");
         return ExitCode::from(2);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime(&cli.command) {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("kazasu: no threads to run on: {error}");
@@ -43,6 +47,17 @@ fn main() -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// A room leaves one processor to the kernel's network work and its log's writer: with a worker on every
+/// processor, workers wake each other more than they work (measured: 8 % of a check's CPU on two).
+fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if matches!(command, Command::Serve(_)) {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        builder.worker_threads(processors.saturating_sub(1).max(1));
+    }
+    builder.enable_all().build()
 }
 
 async fn run(command: Command) -> anyhow::Result<Exit> {

@@ -16,6 +16,7 @@ use protocol::problem::{Problem, ProblemCode};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use terminal::check_in::CardPlace;
 use terminal::report::{StepPlace, TouchReport};
 
 /// How long a card may take to be seen, and a touch to end.
@@ -55,7 +56,8 @@ pub(crate) fn refuse(problem: &Problem, json: bool) -> anyhow::Result<Exit> {
 pub(crate) async fn touch(args: TouchArgs) -> anyhow::Result<Exit> {
     let json = args.common.json;
     if args.flow != Flow::SeTerminal || args.medical_id.is_some() {
-        let problem = Problem::new(ProblemCode::NotBuiltYet).with_detail("only --flow se-terminal, without --medical-id");
+        let problem = Problem::new(ProblemCode::NotBuiltYet)
+            .with_detail("only --flow se-terminal, without --medical-id");
         return refuse(&problem, json);
     }
     let Some(town) = Town::find(&args.common.dir)? else {
@@ -105,9 +107,18 @@ struct Session {
     revision: u64,
     phase: String,
     #[serde(default)]
+    card_place: Option<CardPlace>,
+    #[serde(default)]
     token: Option<String>,
     #[serde(default)]
     report: Option<TouchReport>,
+}
+
+impl Session {
+    /// Whether the next card would be served: nobody is there, or the last one has taken their card.
+    fn is_free(&self) -> bool {
+        self.phase == "idle" || (self.phase == "result" && self.card_place == Some(CardPlace::Taken))
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -141,7 +152,12 @@ impl DeskApi {
     }
 
     /// Waits for a session that `wanted` likes.
-    async fn until(&self, mut after: u64, what: &str, wanted: impl Fn(&Session) -> bool) -> anyhow::Result<Session> {
+    async fn until(
+        &self,
+        mut after: u64,
+        what: &str,
+        wanted: impl Fn(&Session) -> bool,
+    ) -> anyhow::Result<Session> {
         let begun = Instant::now();
         loop {
             let session = self.session(after, Duration::from_secs(1)).await?;
@@ -169,7 +185,7 @@ pub(crate) async fn touch_in_process(town: &Town, name: &str) -> anyhow::Result<
     let person = town.person(name).with_context(|| format!("no specimen person called {name}"))?;
     let desk = DeskApi::of(town)?;
     // Another touch may just be ending: its card has to be gone first.
-    let before = desk.until(0, "the desk is busy", |s| s.phase == "idle").await?;
+    let before = desk.until(0, "the desk is busy", Session::is_free).await?;
     let inserted = CardServer::new(Box::new(KeptCard::open(&person.card)?), Box::new(SystemEntropy))
         .reader_at(town.rooms.terminal.virtual_reader.clone())
         .insert()?;
@@ -179,26 +195,42 @@ pub(crate) async fn touch_in_process(town: &Town, name: &str) -> anyhow::Result<
 }
 
 /// Touches with whatever card is in the PC/SC reader of this name.
+///
+/// What the desk showed before belongs to somebody else: only a session that is newer counts, and a
+/// desk that is still busy with a card is left alone.
 async fn touch_through_reader(town: &Town, name: &str, reader: &str) -> anyhow::Result<Touched> {
     let desk = DeskApi::of(town)?;
     let before = desk.session(0, Duration::ZERO).await?;
+    if !before.is_free() && before.token.is_none() {
+        return Err(DeskRefused(Box::new(Problem::new(ProblemCode::DeskBusy))).into());
+    }
     desk.attach(reader).await?;
-    let report = play(&desk, before.revision.saturating_sub(1)).await?;
+    let report = match before.token {
+        // The card was there before the command: the question is already on the screen.
+        Some(token) => answer_question(&desk, before.revision, &token).await?,
+        None => play(&desk, before.revision).await?,
+    };
     Ok(Touched { person: name.to_owned(), report })
 }
 
 /// Waits for the consent screen, presses OK, waits for the result.
 async fn play(desk: &DeskApi, after: u64) -> anyhow::Result<TouchReport> {
     let asked = desk
-        .until(after, "no card was seen", |s| s.token.is_some() || s.report.is_some())
+        .until(after, "no card was seen", |s| s.revision > after && (s.token.is_some() || s.report.is_some()))
         .await?;
     if let Some(report) = asked.report {
         // The desk had something to say before it asked: another kind of card, for example.
         return Ok(report);
     }
     let token = asked.token.context("a consent screen without a token")?;
-    desk.press_ok(&token).await?;
-    let done = desk.until(asked.revision, "the touch did not end", |s| s.report.is_some()).await?;
+    answer_question(desk, asked.revision, &token).await
+}
+
+/// Presses OK and waits for the result.
+async fn answer_question(desk: &DeskApi, asked: u64, token: &str) -> anyhow::Result<TouchReport> {
+    desk.press_ok(token).await?;
+    let done =
+        desk.until(asked, "the touch did not end", |s| s.revision > asked && s.report.is_some()).await?;
     done.report.context("a result without a report")
 }
 
@@ -224,7 +256,10 @@ pub(crate) fn print_ladder(touched: &Touched) {
     }
     println!(
         "  OK のあとの往復 {} 回、カードの署名 {} 回 / {} network round trip after OK, {} card signature",
-        report.network_round_trips, report.card_signatures, report.network_round_trips, report.card_signatures
+        report.network_round_trips,
+        report.card_signatures,
+        report.network_round_trips,
+        report.card_signatures
     );
     if let Some(problem) = report.problem() {
         output::print_problem(problem);
@@ -260,6 +295,9 @@ fn print_answer(answer: &protocol::answer::Answer) {
         );
     }
     if let Some(why) = &answer.why_not {
-        println!("    {}\n    {}\n  → {}\n    {}", why.receptionist.ja, why.receptionist.en, why.action.ja, why.action.en);
+        println!(
+            "    {}\n    {}\n  → {}\n    {}",
+            why.receptionist.ja, why.receptionist.en, why.action.ja, why.action.en
+        );
     }
 }

@@ -128,8 +128,9 @@ impl Town {
         let path = dir.join(TOWN_FILE);
         match std::fs::read(&path) {
             Ok(bytes) => {
-                let town = serde_json::from_slice(&bytes)
-                    .with_context(|| format!("{} cannot be read; remove the folder to start anew", path.display()))?;
+                let town = serde_json::from_slice(&bytes).with_context(|| {
+                    format!("{} cannot be read; remove the folder to start anew", path.display())
+                })?;
                 Ok(Some(town))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -180,7 +181,14 @@ mod tests {
 
     pub(super) fn room(store: &str) -> Room {
         let text = String::new;
-        Room { url: text(), store: store.into(), ca: "ca".into(), ready: text(), metrics: text(), config: "c".into() }
+        Room {
+            url: text(),
+            store: store.into(),
+            ca: "ca".into(),
+            ready: text(),
+            metrics: text(),
+            config: "c".into(),
+        }
     }
 
     fn town(stores: [&str; 3]) -> Town {
@@ -193,7 +201,11 @@ mod tests {
             rooms: Rooms {
                 eligibility: room(e),
                 jpki_authority: AuthorityRoom {
-                    room: room(j), crl: text(), sign_crl: text(), auth_ca: "a".into(), sign_ca: "s".into(),
+                    room: room(j),
+                    crl: text(),
+                    sign_crl: text(),
+                    auth_ca: "a".into(),
+                    sign_ca: "s".into(),
                 },
                 terminal: TerminalRoom { room: room(t), kiosk: text(), virtual_reader: text() },
             },
@@ -213,9 +225,16 @@ mod tests {
     fn the_entries_scripts_rely_on_are_there() {
         let json = serde_json::to_value(town(["/a", "/b", "/c"])).unwrap();
         for pointer in [
-            "/rooms/eligibility/url", "/rooms/jpki_authority/store", "/rooms/terminal/ca", "/rooms/terminal/ready",
-            "/rooms/jpki_authority/crl", "/rooms/jpki_authority/auth_ca", "/rooms/jpki_authority/sign_ca",
-            "/rooms/terminal/kiosk", "/terminals", "/people",
+            "/rooms/eligibility/url",
+            "/rooms/jpki_authority/store",
+            "/rooms/terminal/ca",
+            "/rooms/terminal/ready",
+            "/rooms/jpki_authority/crl",
+            "/rooms/jpki_authority/auth_ca",
+            "/rooms/jpki_authority/sign_ca",
+            "/rooms/terminal/kiosk",
+            "/terminals",
+            "/people",
         ] {
             assert!(json.pointer(pointer).is_some(), "{pointer}");
         }

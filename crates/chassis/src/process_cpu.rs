@@ -49,9 +49,13 @@ pub fn process_total_nanoseconds(pid: u32) -> io::Result<u64> {
 
 /// CPU nanoseconds of the calling thread, from `/proc/thread-self/schedstat`.
 ///
+/// The kernel brings a running thread's count up to date at its ticks, up to 10 ms apart; giving the
+/// processor up for a moment makes it do so now.
+///
 /// # Errors
 /// If the kernel keeps no scheduler statistics.
 pub fn thread_nanoseconds() -> io::Result<u64> {
+    std::thread::yield_now();
     read_schedstat(Path::new("/proc/thread-self/schedstat"))
 }
 

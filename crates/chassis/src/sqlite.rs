@@ -85,6 +85,11 @@ pub fn open(path: &Path, options: SqliteOptions) -> Result<Connection, SqliteErr
 
 fn tune(path: &Path, connection: &Connection, options: SqliteOptions) -> Result<(), SqliteError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // Plans must not depend on bound values: without this SQLite prepares a kept statement anew at
+    // nearly every use (measured: 14 % of a check's CPU).
+    connection
+        .set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(failed(path, "fix its query plans"))?;
     let mmap_bytes = i64::try_from(options.mmap_bytes).unwrap_or(i64::MAX);
     connection.pragma_update(None, "mmap_size", mmap_bytes).map_err(failed(path, "map it into memory"))
 }

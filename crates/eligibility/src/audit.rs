@@ -35,7 +35,7 @@ impl AuditRecord {
         bytes.extend_from_slice(&self.terminal.0);
         bytes.extend_from_slice(&self.holder_tag);
         bytes.extend_from_slice(&self.outcome.counter.to_be_bytes());
-        bytes.extend_from_slice(&self.outcome.request_sha256);
+        bytes.extend_from_slice(&self.outcome.touch_sha256);
         bytes.extend_from_slice(&self.outcome.status.to_be_bytes());
         bytes.extend_from_slice(&self.outcome.body);
         bytes
@@ -52,7 +52,7 @@ impl AuditRecord {
         let (terminal, rest) = rest.split_first_chunk::<32>()?;
         let (holder_tag, rest) = rest.split_first_chunk::<16>()?;
         let (counter, rest) = rest.split_first_chunk::<8>()?;
-        let (request_sha256, rest) = rest.split_first_chunk::<32>()?;
+        let (touch_sha256, rest) = rest.split_first_chunk::<32>()?;
         let (status, body) = rest.split_first_chunk::<2>()?;
         Some(Self {
             number: u64::from_be_bytes(*number),
@@ -61,7 +61,7 @@ impl AuditRecord {
             holder_tag: *holder_tag,
             outcome: LastOutcome {
                 counter: u64::from_be_bytes(*counter),
-                request_sha256: *request_sha256,
+                touch_sha256: *touch_sha256,
                 status: u16::from_be_bytes(*status),
                 body: body.to_vec(),
             },
@@ -80,7 +80,7 @@ mod tests {
             at: UnixSeconds(2),
             terminal: TerminalKeyHash([3; 32]),
             holder_tag: [4; 16],
-            outcome: LastOutcome { counter: 5, request_sha256: [6; 32], status: 200, body: b"{}".to_vec() },
+            outcome: LastOutcome { counter: 5, touch_sha256: [6; 32], status: 200, body: b"{}".to_vec() },
         };
         let bytes = record.encode();
         assert_eq!(AuditRecord::parse(&bytes), Some(record));

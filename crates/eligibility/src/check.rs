@@ -7,7 +7,7 @@
 
 use crate::decide::decide;
 use crate::error::Refusal;
-use crate::hashes::sha256;
+use crate::hashes::{sha256, sha256_of};
 use crate::platform::{KnownTerminal, Platform};
 use crate::replay::{Freshness, judge};
 use crate::store::LastOutcome;
@@ -31,7 +31,15 @@ pub struct Outcome {
 }
 
 /// Checks one touch.
-pub async fn check(platform: &Platform, key_hash: [u8; 32], request: &[u8], language: Language) -> Outcome {
+///
+/// A touch that turns out to be real is recorded and remembered even if the caller goes away in the
+/// middle: its last part runs as a task of its own.
+pub async fn check(
+    platform: &Arc<Platform>,
+    key_hash: [u8; 32],
+    request: &[u8],
+    language: Language,
+) -> Outcome {
     let terminal = TerminalKeyHash(key_hash);
     let outcome = match platform.terminal(key_hash) {
         Ok(known) => check_known(platform, &known, request, language).await,
@@ -64,7 +72,7 @@ fn refused(
 }
 
 async fn check_known(
-    platform: &Platform,
+    platform: &Arc<Platform>,
     known: &KnownTerminal,
     body: &[u8],
     language: Language,
@@ -76,11 +84,11 @@ async fn check_known(
     if statement.terminal_key_hash != terminal {
         return Err(Refusal::OtherTerminal);
     }
-    let request_sha256 = sha256(body);
+    let touch_sha256 = sha256_of([&request.statement[..], &request.signature]);
     // Held to the end: two requests with one counter must not both be new.
     let slot = platform.ledger.slot(&terminal);
-    let mut last = slot.lock().await;
-    match judge(last.as_ref(), statement.counter, &request_sha256) {
+    let mut last = slot.lock_owned().await;
+    match judge(last.as_ref(), statement.counter, &touch_sha256) {
         Freshness::New => {}
         Freshness::Repeat { status, body } => {
             metrics::counter!("kazasu_checks_repeated_total").increment(1);
@@ -114,12 +122,19 @@ async fn check_known(
     };
     let kept = LastOutcome {
         counter: statement.counter,
-        request_sha256,
+        touch_sha256,
         status: outcome.status,
         body: outcome.body.clone(),
     };
-    platform.record(number, now, terminal, &serial, &kept).await?;
-    *last = Some(kept);
+    // The connection may break while the disk is being waited for, and this future be dropped with it.
+    // Log and memory must not part then: a counter that is in the log is used up.
+    let recording = Arc::clone(platform);
+    let recorded = tokio::spawn(async move {
+        recording.record(number, now, terminal, &serial, &kept).await?;
+        *last = Some(kept);
+        Ok::<(), Refusal>(())
+    });
+    recorded.await.map_err(|e| Refusal::Log(e.to_string()))??;
     Ok(outcome)
 }
 

@@ -114,10 +114,16 @@ fn admitted(
     if !json {
         return Err(refuse(ProblemCode::UnsupportedMediaType));
     }
-    body.map_err(|rejection| match rejection.status() {
+    let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => refuse(ProblemCode::BodyTooLarge),
         _ => Box::new(refuse(ProblemCode::MalformedRequest).with_detail("the body did not arrive whole")),
-    })
+    })?;
+    // serde also reads a list in the order of the fields; the interface knows objects only.
+    if body.trim_ascii_start().starts_with(b"{") {
+        Ok(body)
+    } else {
+        Err(Box::new(refuse(ProblemCode::MalformedRequest).with_detail("not a JSON object")))
+    }
 }
 
 fn language(headers: &HeaderMap) -> Language {

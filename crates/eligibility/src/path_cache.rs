@@ -26,7 +26,7 @@ impl std::fmt::Debug for PathCache {
 }
 
 impl PathCache {
-    /// A cache of at most `2 × generation_max` paths (about 1.5 kB each).
+    /// A cache of at most `2 × generation_max` paths (about 2 kB each once used).
     pub fn new(generation_max: usize) -> Self {
         Self { generations: Mutex::default(), generation_max }
     }

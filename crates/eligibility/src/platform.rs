@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// How long a terminal's registration is believed without asking the store, in seconds. A suspended
 /// terminal gets its last answer at most this long after the suspension.
 const REGISTRATION_SECONDS: u64 = 1;
-/// Paths kept per generation: about 12 MB in all.
+/// Paths kept per generation: about 16 MB in all, two generations.
 const PATHS_KEPT: usize = 4096;
 
 /// A registered terminal, and the hash of the consent text its patients must have seen.

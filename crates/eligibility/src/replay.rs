@@ -1,5 +1,5 @@
 //! Replay protection that costs one integer per terminal: a counter above the highest one durably
-//! seen is new; the last request repeated byte for byte gets its answer again; all else is refused.
+//! seen is new; the last touch (statement and signature) repeated byte for byte gets its answer again; all else is refused.
 
 use crate::store::LastOutcome;
 use protocol::ids::TerminalKeyHash;
@@ -26,11 +26,11 @@ pub enum Freshness {
 }
 
 /// Judges a counter against the last outcome. Pure.
-pub fn judge(last: Option<&LastOutcome>, counter: u64, request_sha256: &[u8; 32]) -> Freshness {
+pub fn judge(last: Option<&LastOutcome>, counter: u64, touch_sha256: &[u8; 32]) -> Freshness {
     match last {
         None => Freshness::New,
         Some(last) if counter > last.counter => Freshness::New,
-        Some(last) if counter == last.counter && last.request_sha256 == *request_sha256 => {
+        Some(last) if counter == last.counter && last.touch_sha256 == *touch_sha256 => {
             Freshness::Repeat { status: last.status, body: last.body.clone() }
         }
         Some(last) => Freshness::Replayed { highest: last.counter },
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn last() -> LastOutcome {
-        LastOutcome { counter: 10, request_sha256: [1; 32], status: 200, body: b"answer".to_vec() }
+        LastOutcome { counter: 10, touch_sha256: [1; 32], status: 200, body: b"answer".to_vec() }
     }
 
     #[test]

@@ -90,8 +90,8 @@ pub struct Enrolment {
 pub struct LastOutcome {
     /// Highest counter accepted.
     pub counter: u64,
-    /// SHA-256 of the request body that got it.
-    pub request_sha256: [u8; 32],
+    /// SHA-256 of the statement and signature that got it.
+    pub touch_sha256: [u8; 32],
     /// HTTP status of the response.
     pub status: u16,
     /// The response body, byte for byte.

@@ -207,8 +207,9 @@ impl Profile {
     }
 }
 
-/// Evidence that a certificate was issued by an anchor for a profile. Small enough to keep one for every
-/// card that was ever seen: the parsed key and a few digests, not the certificate.
+/// Evidence that a certificate was issued by an anchor for a profile. Small enough for a bounded cache of
+/// cards seen: the parsed key and a few digests, not the certificate. 1.2 kB, and 2.1 kB once an RSA key
+/// has verified a signature, because the library then keeps what it computed about the modulus.
 pub struct PathGood {
     serial: SerialNumber,
     profile: Profile,

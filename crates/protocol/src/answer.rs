@@ -49,10 +49,7 @@ pub struct Bilingual {
 impl Bilingual {
     /// Both texts.
     pub fn new(ja: impl Into<String>, en: impl Into<String>) -> Self {
-        Self {
-            ja: ja.into(),
-            en: en.into(),
-        }
+        Self { ja: ja.into(), en: en.into() }
     }
 }
 
@@ -266,15 +263,9 @@ mod tests {
         for good in ["2026-11-22", "2024-02-29", "2000-02-29"] {
             assert!(CivilDate::parse(good).is_some(), "{good}");
         }
-        for bad in [
-            "2026-02-29",
-            "1900-02-29",
-            "2026-13-01",
-            "2026-00-10",
-            "2026-1-1",
-            "2026/11/22",
-            "２026-11-2",
-        ] {
+        for bad in
+            ["2026-02-29", "1900-02-29", "2026-13-01", "2026-00-10", "2026-1-1", "2026/11/22", "２026-11-2"]
+        {
             assert!(CivilDate::parse(bad).is_none(), "{bad}");
         }
     }

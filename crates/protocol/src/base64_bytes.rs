@@ -11,8 +11,6 @@ pub fn serialize<S: Serializer, B: AsRef<[u8]>>(bytes: &B, serializer: S) -> Res
 /// Reads base64 into bytes; refuses anything that is not canonical base64.
 pub fn deserialize<'de, D: Deserializer<'de>, B: TryFrom<Vec<u8>>>(deserializer: D) -> Result<B, D::Error> {
     let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-    let bytes = STANDARD
-        .decode(text.as_bytes())
-        .map_err(|_| D::Error::custom("not base64"))?;
+    let bytes = STANDARD.decode(text.as_bytes()).map_err(|_| D::Error::custom("not base64"))?;
     B::try_from(bytes).map_err(|_| D::Error::custom("wrong length"))
 }

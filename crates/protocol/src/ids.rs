@@ -39,16 +39,9 @@ pub fn luhn_holds(digits: &str) -> bool {
 
 fn all_digits(text: &str, lengths: &[usize], expected: &'static str) -> Result<(), IdError> {
     if !lengths.contains(&text.len()) {
-        return Err(IdError::Length {
-            expected,
-            found: text.len(),
-        });
+        return Err(IdError::Length { expected, found: text.len() });
     }
-    if text.bytes().all(|b| b.is_ascii_digit()) {
-        Ok(())
-    } else {
-        Err(IdError::Character)
-    }
+    if text.bytes().all(|b| b.is_ascii_digit()) { Ok(()) } else { Err(IdError::Character) }
 }
 
 /// Code of a medical institution: 10 digits, prefecture 2, score table 1, city 2, institution 4, check 1.
@@ -61,10 +54,7 @@ impl InstitutionCode {
     /// Parses ten digits. The check digit is not enforced, see [`luhn_holds`].
     pub fn parse(text: &str) -> Result<Self, IdError> {
         all_digits(text, &[10], "10 digits")?;
-        text.as_bytes()
-            .try_into()
-            .map(Self)
-            .map_err(|_| IdError::Character)
+        text.as_bytes().try_into().map(Self).map_err(|_| IdError::Character)
     }
 
     /// The ten ASCII digits.
@@ -140,11 +130,7 @@ impl From<InsurerNumber> for String {
 fn redacted(name: &str, text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let count = text.chars().count();
     let tail: String = text.chars().skip(count.saturating_sub(2)).collect();
-    if count > 3 {
-        write!(f, "{name}(****{tail})")
-    } else {
-        write!(f, "{name}(****)")
-    }
+    if count > 3 { write!(f, "{name}(****{tail})") } else { write!(f, "{name}(****)") }
 }
 
 macro_rules! personal_text {
@@ -221,10 +207,7 @@ impl AuthCertSerial {
         let first = octets.iter().position(|b| *b != 0).unwrap_or(octets.len());
         let trimmed = octets.get(first..).unwrap_or_default();
         if trimmed.is_empty() || trimmed.len() > 20 {
-            return Err(IdError::Length {
-                expected: "1 to 20 octets",
-                found: trimmed.len(),
-            });
+            return Err(IdError::Length { expected: "1 to 20 octets", found: trimmed.len() });
         }
         Ok(Self(trimmed.to_vec()))
     }
@@ -247,11 +230,7 @@ pub struct TerminalKeyHash(pub [u8; 32]);
 
 impl fmt::Debug for TerminalKeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "TerminalKeyHash({}…)",
-            hex::encode(self.0.first_chunk::<4>().unwrap_or(&[0; 4]))
-        )
+        write!(f, "TerminalKeyHash({}…)", hex::encode(self.0.first_chunk::<4>().unwrap_or(&[0; 4])))
     }
 }
 
@@ -271,15 +250,7 @@ mod tests {
 
     #[test]
     fn luhn_knows_published_numbers() {
-        for good in [
-            "138057",
-            "131011",
-            "138016",
-            "01130012",
-            "39131016",
-            "33120015",
-            "0110113719",
-        ] {
+        for good in ["138057", "131011", "138016", "01130012", "39131016", "33120015", "0110113719"] {
             assert!(luhn_holds(good), "{good}");
         }
         for bad in ["06123456", "123456", "00012345", "1311111111", "", "12a4"] {

@@ -175,19 +175,14 @@ impl Language {
                 .filter_map(|part| {
                     let mut pieces = part.trim().split(';');
                     let name = pieces.next()?.trim();
-                    let weight = pieces
-                        .find_map(|p| p.trim().strip_prefix("q=")?.parse::<f32>().ok())
-                        .unwrap_or(1.0);
+                    let weight =
+                        pieces.find_map(|p| p.trim().strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
                     let primary = name.split('-').next()?;
                     primary.eq_ignore_ascii_case(tag).then_some(weight)
                 })
                 .fold(0.0f32, f32::max)
         };
-        if rank("en") > rank("ja") {
-            Self::En
-        } else {
-            Self::Ja
-        }
+        if rank("en") > rank("ja") { Self::En } else { Self::Ja }
     }
 }
 
@@ -310,15 +305,9 @@ mod tests {
     #[test]
     fn language_follows_the_header() {
         assert_eq!(Language::from_accept_language(None), Language::Ja);
-        assert_eq!(
-            Language::from_accept_language(Some("en-US,en;q=0.9")),
-            Language::En
-        );
+        assert_eq!(Language::from_accept_language(Some("en-US,en;q=0.9")), Language::En);
         assert_eq!(Language::from_accept_language(Some("ja,en;q=0.5")), Language::Ja);
         assert_eq!(Language::from_accept_language(Some("fr")), Language::Ja);
-        assert_eq!(
-            Language::from_accept_language(Some("en;q=0.8, ja;q=0.2")),
-            Language::En
-        );
+        assert_eq!(Language::from_accept_language(Some("en;q=0.8, ja;q=0.2")), Language::En);
     }
 }

@@ -29,76 +29,43 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
                 "要求本文が OpenAPI の定義に合いません。detail を確認してください。",
                 "The body does not match the interface description; see detail.",
             ),
-            action: (
-                "端末の担当業者に連絡してください。",
-                "Call the vendor of the terminal.",
-            ),
+            action: ("端末の担当業者に連絡してください。", "Call the vendor of the terminal."),
         },
         ProblemCode::BodyTooLarge => Entry {
             status: 413,
             culprit: Culprit::Request,
-            title: (
-                "端末から送られた内容が大きすぎます。",
-                "The terminal sent too much.",
-            ),
-            vendor: (
-                "要求本文は 16 KiB までです。",
-                "A request body may have at most 16 KiB.",
-            ),
-            action: (
-                "端末の担当業者に連絡してください。",
-                "Call the vendor of the terminal.",
-            ),
+            title: ("端末から送られた内容が大きすぎます。", "The terminal sent too much."),
+            vendor: ("要求本文は 16 KiB までです。", "A request body may have at most 16 KiB."),
+            action: ("端末の担当業者に連絡してください。", "Call the vendor of the terminal."),
         },
         ProblemCode::UnsupportedMediaType => Entry {
             status: 415,
             culprit: Culprit::Request,
-            title: (
-                "端末の送り方が正しくありません。",
-                "The terminal sends in a form that is not accepted.",
-            ),
+            title: ("端末の送り方が正しくありません。", "The terminal sends in a form that is not accepted."),
             vendor: (
                 "Content-Type は application/json にしてください。",
                 "Send Content-Type: application/json.",
             ),
-            action: (
-                "端末の担当業者に連絡してください。",
-                "Call the vendor of the terminal.",
-            ),
+            action: ("端末の担当業者に連絡してください。", "Call the vendor of the terminal."),
         },
         ProblemCode::NotFound => Entry {
             status: 404,
             culprit: Culprit::Request,
-            title: (
-                "求められた機能は見つかりません。",
-                "There is nothing at this address.",
-            ),
+            title: ("求められた機能は見つかりません。", "There is nothing at this address."),
             vendor: ("パスを確認してください。", "Check the path."),
-            action: (
-                "端末の担当業者に連絡してください。",
-                "Call the vendor of the terminal.",
-            ),
+            action: ("端末の担当業者に連絡してください。", "Call the vendor of the terminal."),
         },
         ProblemCode::MethodNotAllowed => Entry {
             status: 405,
             culprit: Culprit::Request,
-            title: (
-                "この操作は受け付けられません。",
-                "This operation is not accepted here.",
-            ),
+            title: ("この操作は受け付けられません。", "This operation is not accepted here."),
             vendor: ("HTTP メソッドを確認してください。", "Check the HTTP method."),
-            action: (
-                "端末の担当業者に連絡してください。",
-                "Call the vendor of the terminal.",
-            ),
+            action: ("端末の担当業者に連絡してください。", "Call the vendor of the terminal."),
         },
         ProblemCode::TerminalCertificateExpired => Entry {
             status: 403,
             culprit: Culprit::Terminal,
-            title: (
-                "この端末の証明書の期限が切れています。",
-                "This terminal's certificate has expired.",
-            ),
+            title: ("この端末の証明書の期限が切れています。", "This terminal's certificate has expired."),
             vendor: (
                 "クライアント証明書の notAfter が過ぎています (TLS alert certificate_expired)。",
                 "The client certificate is past notAfter (TLS alert certificate_expired).",
@@ -119,55 +86,34 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
                 "クライアント証明書の発行者が信頼されていません (TLS alert unknown_ca など)。",
                 "The issuer of the client certificate is not trusted (TLS alert such as unknown_ca).",
             ),
-            action: (
-                "正しい端末証明書を入れてください。",
-                "Install the right terminal certificate.",
-            ),
+            action: ("正しい端末証明書を入れてください。", "Install the right terminal certificate."),
         },
         ProblemCode::TerminalCertificateMissing => Entry {
             status: 403,
             culprit: Culprit::Terminal,
-            title: (
-                "端末が証明書を示しませんでした。",
-                "The terminal showed no certificate.",
-            ),
+            title: ("端末が証明書を示しませんでした。", "The terminal showed no certificate."),
             vendor: (
                 "mTLS のクライアント証明書が必須です (TLS alert certificate_required)。",
                 "A client certificate is mandatory (TLS alert certificate_required).",
             ),
-            action: (
-                "端末の設定を確認してください。",
-                "Check the terminal's configuration.",
-            ),
+            action: ("端末の設定を確認してください。", "Check the terminal's configuration."),
         },
         ProblemCode::TerminalUnknown => Entry {
             status: 403,
             culprit: Culprit::Terminal,
-            title: (
-                "この端末は登録されていません。",
-                "This terminal is not registered.",
-            ),
+            title: ("この端末は登録されていません。", "This terminal is not registered."),
             vendor: (
                 "証明書は有効ですが、公開鍵が登録簿にありません。",
                 "The certificate is valid, but its key is not in the register.",
             ),
-            action: (
-                "端末の登録を申し込んでください。",
-                "Ask for the terminal to be registered.",
-            ),
+            action: ("端末の登録を申し込んでください。", "Ask for the terminal to be registered."),
         },
         ProblemCode::TerminalSuspended => Entry {
             status: 403,
             culprit: Culprit::Terminal,
             title: ("この端末は停止されています。", "This terminal is suspended."),
-            vendor: (
-                "端末または機関の状態が停止中です。",
-                "The terminal or its institution is suspended.",
-            ),
-            action: (
-                "登録機関に問い合わせてください。",
-                "Ask the body that registered it.",
-            ),
+            vendor: ("端末または機関の状態が停止中です。", "The terminal or its institution is suspended."),
+            action: ("登録機関に問い合わせてください。", "Ask the body that registered it."),
         },
         ProblemCode::SecureElementUnknown => Entry {
             status: 403,
@@ -176,22 +122,13 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
                 "端末の安全チップが登録と違います。",
                 "The terminal's Secure Element is not the registered one.",
             ),
-            vendor: (
-                "SE-ID が登録簿と一致しません。",
-                "The SE id does not match the register.",
-            ),
-            action: (
-                "端末の担当業者に連絡してください。",
-                "Call the vendor of the terminal.",
-            ),
+            vendor: ("SE-ID が登録簿と一致しません。", "The SE id does not match the register."),
+            action: ("端末の担当業者に連絡してください。", "Call the vendor of the terminal."),
         },
         ProblemCode::StatementMalformed => Entry {
             status: 400,
             culprit: Culprit::Request,
-            title: (
-                "かざした記録を読み取れませんでした。",
-                "The touch statement cannot be read.",
-            ),
+            title: ("かざした記録を読み取れませんでした。", "The touch statement cannot be read."),
             vendor: (
                 "statement が 139 オクテットの定義に合いません。",
                 "The statement does not match its 139-octet layout.",
@@ -204,34 +141,22 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::StatementOtherTerminal => Entry {
             status: 403,
             culprit: Culprit::Terminal,
-            title: (
-                "別の端末での記録が送られました。",
-                "The touch was made at another terminal.",
-            ),
+            title: ("別の端末での記録が送られました。", "The touch was made at another terminal."),
             vendor: (
                 "statement の端末鍵ハッシュが TLS の鍵と違います。",
                 "The terminal key hash in the statement is not that of the TLS key.",
             ),
-            action: (
-                "この端末でもう一度かざしてください。",
-                "Touch again at this terminal.",
-            ),
+            action: ("この端末でもう一度かざしてください。", "Touch again at this terminal."),
         },
         ProblemCode::StatementOtherInstitution => Entry {
             status: 403,
             culprit: Culprit::Terminal,
-            title: (
-                "別の医療機関あての記録が送られました。",
-                "The touch was made for another institution.",
-            ),
+            title: ("別の医療機関あての記録が送られました。", "The touch was made for another institution."),
             vendor: (
                 "statement の機関コードが端末の登録と違います。",
                 "The institution code in the statement is not the registered one.",
             ),
-            action: (
-                "端末の設定を確認してください。",
-                "Check the terminal's configuration.",
-            ),
+            action: ("端末の設定を確認してください。", "Check the terminal's configuration."),
         },
         ProblemCode::StatementTimeOff => Entry {
             status: 409,
@@ -249,18 +174,12 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::ConsentTextUnknown => Entry {
             status: 403,
             culprit: Culprit::Terminal,
-            title: (
-                "同意の文面が認められたものではありません。",
-                "The consent text is not an accepted one.",
-            ),
+            title: ("同意の文面が認められたものではありません。", "The consent text is not an accepted one."),
             vendor: (
                 "consent_text_hash が登録された文面と一致しません。",
                 "consent_text_hash matches no registered text.",
             ),
-            action: (
-                "端末のソフトウェアを更新してください。",
-                "Update the terminal's software.",
-            ),
+            action: ("端末のソフトウェアを更新してください。", "Update the terminal's software."),
         },
         ProblemCode::NonceExpired => Entry {
             status: 409,
@@ -301,10 +220,7 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::CardSignatureInvalid => Entry {
             status: 403,
             culprit: Culprit::Card,
-            title: (
-                "カードの署名を確認できませんでした。",
-                "The card's signature does not hold.",
-            ),
+            title: ("カードの署名を確認できませんでした。", "The card's signature does not hold."),
             vendor: (
                 "statement に対する RSA 署名が証明書の鍵で検証できません。",
                 "The RSA signature over the statement does not verify with the certificate's key.",
@@ -317,14 +233,8 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::CertificateMalformed => Entry {
             status: 400,
             culprit: Culprit::Card,
-            title: (
-                "カードの証明書を読み取れませんでした。",
-                "The card's certificate cannot be read.",
-            ),
-            vendor: (
-                "証明書の DER が正しくありません。",
-                "The certificate is not valid DER.",
-            ),
+            title: ("カードの証明書を読み取れませんでした。", "The card's certificate cannot be read."),
+            vendor: ("証明書の DER が正しくありません。", "The certificate is not valid DER."),
             action: (
                 "もう一度かざしてください。続くときは市区町村の窓口を案内してください。",
                 "Touch again; if it persists refer the person to the municipality.",
@@ -337,14 +247,8 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
                 "このカードの証明書は認められた認証局のものではありません。",
                 "The card's certificate is not from the accepted authority.",
             ),
-            vendor: (
-                "発行者の鍵が信頼点と一致しません。",
-                "The issuer's key is not a trust anchor.",
-            ),
-            action: (
-                "マイナンバーカードかどうか確かめてください。",
-                "Check that this is a My Number Card.",
-            ),
+            vendor: ("発行者の鍵が信頼点と一致しません。", "The issuer's key is not a trust anchor."),
+            action: ("マイナンバーカードかどうか確かめてください。", "Check that this is a My Number Card."),
         },
         ProblemCode::CertificateWrongProfile => Entry {
             status: 403,
@@ -357,18 +261,12 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
                 "keyUsage、EKU、ポリシーのいずれかが利用者証明用と違います。",
                 "Key usage, EKU or policy is not that of card-holder authentication.",
             ),
-            action: (
-                "端末の担当業者に連絡してください。",
-                "Call the vendor of the terminal.",
-            ),
+            action: ("端末の担当業者に連絡してください。", "Call the vendor of the terminal."),
         },
         ProblemCode::CertificateNotYetValid => Entry {
             status: 403,
             culprit: Culprit::Card,
-            title: (
-                "証明書の有効期間がまだ始まっていません。",
-                "The certificate is not valid yet.",
-            ),
+            title: ("証明書の有効期間がまだ始まっていません。", "The certificate is not valid yet."),
             vendor: (
                 "notBefore が未来です。時計を確認してください。",
                 "notBefore is in the future; check the clocks.",
@@ -378,10 +276,7 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::CertificateExpired => Entry {
             status: 403,
             culprit: Culprit::Card,
-            title: (
-                "カードの電子証明書の期限が切れています。",
-                "The card's certificate has expired.",
-            ),
+            title: ("カードの電子証明書の期限が切れています。", "The card's certificate has expired."),
             vendor: ("notAfter が過ぎています。", "notAfter has passed."),
             action: (
                 "市区町村の窓口での更新を案内し、今日は別の方法で資格を確認してください。",
@@ -404,47 +299,29 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::AffiliationChanged => Entry {
             status: 403,
             culprit: Culprit::Card,
-            title: (
-                "住民登録から外れた方のカードです。",
-                "The holder has left the resident register.",
-            ),
+            title: ("住民登録から外れた方のカードです。", "The holder has left the resident register."),
             vendor: (
                 "利用者証明の失効理由 affiliationChanged (死亡・国外転出)。保険者への通知を記録しました。",
                 "Revocation reason affiliationChanged on the authentication certificate (death, moved abroad); a notice to the insurer is recorded.",
             ),
-            action: (
-                "資格の確認を止め、保険者に問い合わせてください。",
-                "Stop here and ask the insurer.",
-            ),
+            action: ("資格の確認を止め、保険者に問い合わせてください。", "Stop here and ask the insurer."),
         },
         ProblemCode::Superseded => Entry {
             status: 403,
             culprit: Culprit::Card,
-            title: (
-                "更新前の古い証明書です。",
-                "This certificate was replaced by a newer one.",
-            ),
+            title: ("更新前の古い証明書です。", "This certificate was replaced by a newer one."),
             vendor: (
                 "失効理由 superseded。新しい証明書を使ってください。",
                 "Revocation reason superseded; use the newer certificate.",
             ),
-            action: (
-                "新しいカードをかざしてもらってください。",
-                "Ask for the newer card.",
-            ),
+            action: ("新しいカードをかざしてもらってください。", "Ask for the newer card."),
         },
         ProblemCode::CessationOfOperation => Entry {
             status: 403,
             culprit: Culprit::Card,
             title: ("返納されたカードです。", "This card was handed back."),
-            vendor: (
-                "失効理由 cessationOfOperation。",
-                "Revocation reason cessationOfOperation.",
-            ),
-            action: (
-                "別の方法で資格を確認してください。",
-                "Verify coverage another way.",
-            ),
+            vendor: ("失効理由 cessationOfOperation。", "Revocation reason cessationOfOperation."),
+            action: ("別の方法で資格を確認してください。", "Verify coverage another way."),
         },
         ProblemCode::CertificateRevoked => Entry {
             status: 403,
@@ -483,18 +360,12 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
                 "処理待ちが上限に達しました。Retry-After を守ってください。",
                 "The queue is full; honour Retry-After.",
             ),
-            action: (
-                "少し待ってもう一度かざしてください。",
-                "Wait a little and touch again.",
-            ),
+            action: ("少し待ってもう一度かざしてください。", "Wait a little and touch again."),
         },
         ProblemCode::PlatformStoreFailed => Entry {
             status: 503,
             culprit: Culprit::Platform,
-            title: (
-                "資格確認の記録ができません。",
-                "The platform cannot record checks.",
-            ),
+            title: ("資格確認の記録ができません。", "The platform cannot record checks."),
             vendor: (
                 "監査ログまたはストアへの書き込みに失敗しました。記録できない回答は返しません。",
                 "Writing to the audit log or the store failed; no answer leaves without a record.",
@@ -504,18 +375,12 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::PlatformUnreachable => Entry {
             status: 503,
             culprit: Culprit::Network,
-            title: (
-                "資格確認のサーバーにつながりません。",
-                "The platform cannot be reached.",
-            ),
+            title: ("資格確認のサーバーにつながりません。", "The platform cannot be reached."),
             vendor: (
                 "接続できないか、時間切れです。detail を確認してください。",
                 "No connection, or a time-out; see detail.",
             ),
-            action: (
-                "回線を確かめて、もう一度かざしてください。",
-                "Check the line and touch again.",
-            ),
+            action: ("回線を確かめて、もう一度かざしてください。", "Check the line and touch again."),
         },
         ProblemCode::PlatformNotTrusted => Entry {
             status: 502,
@@ -536,10 +401,7 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::PlatformAnswerUnreadable => Entry {
             status: 502,
             culprit: Culprit::Platform,
-            title: (
-                "サーバーの返事を読み取れませんでした。",
-                "The platform's answer cannot be read.",
-            ),
+            title: ("サーバーの返事を読み取れませんでした。", "The platform's answer cannot be read."),
             vendor: (
                 "応答が定義に合いません。版の違いを確認してください。",
                 "The answer does not match the interface; check the versions.",
@@ -560,20 +422,14 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
             status: 408,
             culprit: Culprit::Patient,
             title: ("カードが置かれませんでした。", "No card was presented."),
-            vendor: (
-                "待ち時間の間にカードが検出されませんでした。",
-                "No card was detected in time.",
-            ),
+            vendor: ("待ち時間の間にカードが検出されませんでした。", "No card was detected in time."),
             action: ("カードを置いてください。", "Place the card."),
         },
         ProblemCode::CardRemoved => Entry {
             status: 409,
             culprit: Culprit::Patient,
             title: ("カードが早く離れました。", "The card was taken away too early."),
-            vendor: (
-                "対話の途中でカードが外れました。",
-                "The card left in the middle of the dialogue.",
-            ),
+            vendor: ("対話の途中でカードが外れました。", "The card left in the middle of the dialogue."),
             action: (
                 "もう一度置いて、終わるまで動かさないでください。",
                 "Place it again and leave it until the end.",
@@ -582,10 +438,7 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::CardOfOtherKind => Entry {
             status: 422,
             culprit: Culprit::Patient,
-            title: (
-                "マイナンバーカードではありません。",
-                "This is not a My Number Card.",
-            ),
+            title: ("マイナンバーカードではありません。", "This is not a My Number Card."),
             vendor: (
                 "JPKI-AP を選択できませんでした。detail に判別したカードを示します。",
                 "JPKI-AP cannot be selected; detail names the card where it is known.",
@@ -608,10 +461,7 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::CardMisbehaved => Entry {
             status: 422,
             culprit: Culprit::Card,
-            title: (
-                "カードの返事が正しくありません。",
-                "The card answered against its specification.",
-            ),
+            title: ("カードの返事が正しくありません。", "The card answered against its specification."),
             vendor: ("detail にステップ名を示します。", "detail names the step."),
             action: (
                 "もう一度置いてください。続くときは市区町村の窓口を案内してください。",
@@ -626,26 +476,17 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
                 "同意がないため、カードの鍵は使っていません。",
                 "Without consent the card's key was not used.",
             ),
-            action: (
-                "必要なら、もう一度置いてもらってください。",
-                "Place the card again if wanted.",
-            ),
+            action: ("必要なら、もう一度置いてもらってください。", "Place the card again if wanted."),
         },
         ProblemCode::ConsentTimedOut => Entry {
             status: 408,
             culprit: Culprit::Patient,
-            title: (
-                "「OK」が押されないまま時間が過ぎました。",
-                "Nobody pressed OK in time.",
-            ),
+            title: ("「OK」が押されないまま時間が過ぎました。", "Nobody pressed OK in time."),
             vendor: (
                 "同意がないため、カードの鍵は使っていません。",
                 "Without consent the card's key was not used.",
             ),
-            action: (
-                "もう一度置いて「OK」を押してもらってください。",
-                "Place the card again and press OK.",
-            ),
+            action: ("もう一度置いて「OK」を押してもらってください。", "Place the card again and press OK."),
         },
         ProblemCode::SecureElementLocked => Entry {
             status: 503,
@@ -671,22 +512,13 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
                 "detail にステップ名とステータスワードを示します。",
                 "detail names the step and the status word.",
             ),
-            action: (
-                "端末の電源を入れ直してください。",
-                "Switch the terminal off and on.",
-            ),
+            action: ("端末の電源を入れ直してください。", "Switch the terminal off and on."),
         },
         ProblemCode::DeskBusy => Entry {
             status: 409,
             culprit: Culprit::Terminal,
-            title: (
-                "ほかの方の確認をしています。",
-                "Another check is going on at this desk.",
-            ),
-            vendor: (
-                "セッションは一度に一つだけです。",
-                "There is one session at a time.",
-            ),
+            title: ("ほかの方の確認をしています。", "Another check is going on at this desk."),
+            vendor: ("セッションは一度に一つだけです。", "There is one session at a time."),
             action: ("終わるまで待ってください。", "Wait until it is finished."),
         },
         ProblemCode::FormNotAccepted => Entry {
@@ -707,32 +539,20 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
                 "指定したフォルダに town.json がないか、部屋が応答しません。",
                 "There is no town.json in this folder, or a room does not answer.",
             ),
-            action: (
-                "先に kazasu dev を動かしてください。",
-                "Start `kazasu dev` first.",
-            ),
+            action: ("先に kazasu dev を動かしてください。", "Start `kazasu dev` first."),
         },
         ProblemCode::PersonUnknown => Entry {
             status: 404,
             culprit: Culprit::Operator,
-            title: (
-                "その名前の見本はありません。",
-                "There is no specimen person of this name.",
-            ),
-            vendor: (
-                "kazasu card list で名前を確認できます。",
-                "`kazasu card list` shows the names.",
-            ),
+            title: ("その名前の見本はありません。", "There is no specimen person of this name."),
+            vendor: ("kazasu card list で名前を確認できます。", "`kazasu card list` shows the names."),
             action: ("名前を確かめてください。", "Check the name."),
         },
         ProblemCode::NotBuiltYet => Entry {
             status: 501,
             culprit: Culprit::Platform,
             title: ("この機能はまだありません。", "This is not built yet."),
-            vendor: (
-                "ARCHITECTURE.md の地図を見てください。",
-                "See the map in ARCHITECTURE.md.",
-            ),
+            vendor: ("ARCHITECTURE.md の地図を見てください。", "See the map in ARCHITECTURE.md."),
             action: ("ほかの方法を使ってください。", "Use another way."),
         },
     }

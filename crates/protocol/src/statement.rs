@@ -47,11 +47,7 @@ impl Purposes {
 
     /// Parses the bit set; empty sets and unknown bits are refused.
     pub const fn parse(bits: u16) -> Result<Self, StatementError> {
-        if bits == Self::ELIGIBILITY.0 {
-            Ok(Self(bits))
-        } else {
-            Err(StatementError::Purposes)
-        }
+        if bits == Self::ELIGIBILITY.0 { Ok(Self(bits)) } else { Err(StatementError::Purposes) }
     }
 
     /// The bits.
@@ -209,11 +205,7 @@ impl TouchStatement {
             time: UnixSeconds(u64::from_be_bytes(fields.take()?)),
         };
         // The reserved octet is zero until a version gives it a meaning.
-        if fields.take::<1>()? == [0] {
-            Ok(statement)
-        } else {
-            Err(StatementError::Version)
-        }
+        if fields.take::<1>()? == [0] { Ok(statement) } else { Err(StatementError::Version) }
     }
 }
 

@@ -26,13 +26,13 @@
   }
   setInterval(() => { if (main().hasAttribute("data-take")) beep(); }, 2000);
 
-  // Between two steps the bar creeps towards the next one, so that it fills instead of standing still.
+  // Within a step the bar creeps towards the step's end, so that it fills instead of standing still.
   function creep() {
     clearInterval(crawl);
     const bar = document.getElementById("bar");
     if (!bar) return;
-    const target = Math.min(bar.value + 1, bar.max);
-    crawl = setInterval(() => { bar.value += (target - bar.value) * 0.05; }, 100);
+    const target = Number(bar.dataset.next);
+    crawl = setInterval(() => { bar.value += Math.max(target - bar.value, 0) * 0.03; }, 100);
   }
 
   function swap(next) {
@@ -76,6 +76,7 @@
     if (!bar) { refresh(); return; }
     bar.max = state.of;
     bar.value = Math.max(bar.value, state.done);
+    bar.dataset.next = state.next;
     for (const lang of ["ja", "en"]) {
       const text = document.querySelector(`#step [lang=${lang}]`);
       if (text) text.textContent = state.step[lang];

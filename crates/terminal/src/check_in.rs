@@ -126,6 +126,8 @@ impl Consent {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkStep {
+    /// OK came before the platform's freshness did: it is waited for.
+    Freshness,
     /// The institution proves itself to the card.
     InstitutionProof,
     /// The card signs.
@@ -138,6 +140,7 @@ impl WorkStep {
     /// What the screen says.
     pub fn text(self) -> Bilingual {
         match self {
+            Self::Freshness => Bilingual::new("通信の準備をしています", "Preparing the connection"),
             Self::InstitutionProof => {
                 Bilingual::new("カードが医療機関を確かめています", "Your card is checking who is asking")
             }
@@ -149,19 +152,23 @@ impl WorkStep {
     }
 }
 
-/// How far the work is: `done` of `of` steps, and what is being done now.
+/// How far the work is: `done` of `of` steps, and what is being done now. A step that usually takes longer
+/// counts for more, so that the bar fills evenly.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Progress {
     /// What is being done now.
     pub step: WorkStep,
     /// Steps that are done.
     pub done: u32,
+    /// Steps that will be done when what is being done now is: how far the bar may creep meanwhile.
+    pub next: u32,
     /// All steps.
     pub of: u32,
 }
 
 /// Whether the card of a session is still on the reader.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CardPlace {
     /// It is.
     OnReader,
@@ -216,6 +223,19 @@ pub enum Phase {
         /// Why the session ended, where it did not end in a result.
         report: Option<Box<TouchReport>>,
     },
+}
+
+impl Phase {
+    /// Where the session's card is; `None` where there is no session.
+    pub const fn card_place(&self) -> Option<CardPlace> {
+        match self {
+            Self::Preparing { .. } | Self::Idle => None,
+            Self::Recognising { .. } | Self::Consent { .. } | Self::TakeCard { .. } => {
+                Some(CardPlace::OnReader)
+            }
+            Self::Working { place, .. } | Self::Result { place, .. } => Some(*place),
+        }
+    }
 }
 
 /// What the outside tells the machine.
@@ -528,7 +548,7 @@ fn consent(arming: &Arming, reader: ReaderSlot, question: Question, input: Input
     let take = |code| Phase::TakeCard { reader, report: Some(failed(code)) };
     match input {
         Input::OkPressed(token) if token == question.token => {
-            let progress = Progress { step: WorkStep::InstitutionProof, done: 0, of: 1 };
+            let progress = Progress { step: WorkStep::InstitutionProof, done: 0, next: 1, of: 1 };
             // The one place where a Consent is made.
             let consent = Consent { reader, text: question.text };
             go(Phase::Working { reader, place: CardPlace::OnReader, progress }, Output::Begin(consent))

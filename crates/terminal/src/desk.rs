@@ -11,7 +11,7 @@ use crate::check_in::{
 use crate::check_in::{ReaderSlot, Refused};
 use crate::config::DeskTimes;
 use crate::custody::Custody;
-use crate::nonce::NonceBook;
+use crate::nonce::{FreshNonce, NonceBook};
 use crate::platform::Platform;
 use crate::report::{StepPlace, Tally, TouchOutcome, TouchReport};
 use crate::touch::{self, PURPOSES, TouchTerms};
@@ -301,23 +301,36 @@ impl Desk {
         let desk = self.clone();
         self.0.runtime.spawn(async move {
             let _on_its_way = desk.0.nonce_on_its_way.lock().await;
+            // Answered already: the touch asks for itself, and two nonces would be one too many.
+            if !matches!(desk.session().phase, Phase::Consent { .. }) {
+                return;
+            }
             if let Ok((response, _)) = desk.0.platform.nonce().await {
-                desk.0.nonces.keep(response.next_nonce, desk.now(), response.validity_seconds);
+                desk.keep_nonce(response.next_nonce, response.validity_seconds);
             }
         });
     }
 
     /// The nonce for a touch. Waiting for one is a round trip the patient waits for.
-    async fn nonce_for_touch(&self, tally: &mut Tally) -> Result<FreshnessNonce, Box<Problem>> {
+    async fn nonce_for_touch(
+        &self,
+        reader: ReaderSlot,
+        tally: &mut Tally,
+    ) -> Result<FreshNonce, Box<Problem>> {
         if let Some(nonce) = self.0.nonces.take(self.now()) {
             return Ok(nonce);
         }
+        self.tell(Input::StepDone(reader, touch::WAITING_FOR_FRESHNESS));
         let start = Instant::now();
         let on_its_way = self.0.nonce_on_its_way.lock().await;
         let (result, bytes) = match self.0.nonces.take(self.now()) {
             Some(nonce) => (Ok(nonce), (0, 0)),
             None => match self.0.platform.nonce().await {
-                Ok((response, trip)) => (Ok(response.next_nonce), (trip.bytes_out, trip.bytes_in)),
+                Ok((response, trip)) => {
+                    let fresh =
+                        FreshNonce::received(response.next_nonce, self.now(), response.validity_seconds);
+                    (Ok(fresh), (trip.bytes_out, trip.bytes_in))
+                }
                 Err(problem) => (Err(problem), (0, 0)),
             },
         };
@@ -327,8 +340,8 @@ impl Desk {
         result
     }
 
-    fn keep_nonce(&self, nonce: FreshnessNonce) {
-        self.0.nonces.keep(nonce, self.now(), self.0.times.nonce_seconds);
+    fn keep_nonce(&self, nonce: FreshnessNonce, validity_seconds: u64) {
+        self.0.nonces.keep(FreshNonce::received(nonce, self.now(), validity_seconds));
     }
 
     /// A question with a fresh token, in the name of the institution that the platform knows this terminal by.
@@ -377,19 +390,22 @@ impl Desk {
     ) -> Result<CheckResponse, Box<Problem>> {
         let institution =
             self.institution().ok_or_else(|| Box::new(Problem::new(ProblemCode::SecureElementLocked)))?;
-        let nonce = self.0.runtime.block_on(self.nonce_for_touch(tally))?;
+        let fresh = self.0.runtime.block_on(self.nonce_for_touch(consent.reader(), tally))?;
         let terms = TouchTerms {
             institution: institution.code,
             terminal_key_hash: self.0.terminal_key_hash,
-            nonce,
+            nonce: fresh.nonce(),
             // The Secure Element believes in no time before its last arming.
             time: self.now().max(self.0.custody.time_floor()),
         };
         let reader = consent.reader();
-        let evidence = touch::sign(consent, terms, channel, &self.0.custody, tally, |progress| {
-            // Refused only if the reader was lost meanwhile; then nobody looks at the bar.
+        let signed = touch::sign(consent, terms, channel, &self.0.custody, tally, |progress| {
             self.tell(Input::StepDone(reader, progress));
-        })?;
+        });
+        if signed.is_err() && tally.card_signatures == 0 {
+            self.0.nonces.put_back(fresh);
+        }
+        let evidence = signed?;
         let request = CheckRequest {
             profile: CardProfile::Jicsap,
             statement: evidence.statement.to_vec(),
@@ -401,10 +417,10 @@ impl Desk {
             tally.note_octets("check", StepPlace::Network, trip.elapsed, (trip.bytes_out, trip.bytes_in));
         }));
         match &checked {
-            Ok(response) => self.keep_nonce(response.next_nonce),
+            Ok(response) => self.keep_nonce(response.next_nonce, self.0.times.nonce_seconds),
             Err(problem) => {
                 if let Some(next) = &problem.next_nonce {
-                    self.keep_nonce(next.0);
+                    self.keep_nonce(next.0, self.0.times.nonce_seconds);
                 }
             }
         }

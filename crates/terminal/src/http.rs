@@ -13,7 +13,7 @@
 //! rebinding), must not come from another site (CSRF), and a press must carry the token of the question
 //! that is on the screen.
 
-use crate::check_in::{CardKind, ConsentToken, Phase, Progress, Refused};
+use crate::check_in::{CardKind, CardPlace, ConsentToken, Phase, Progress, Refused};
 use crate::desk::{Desk, ReaderEntry, Session};
 use crate::render::{self, KioskPage, MainPart};
 use crate::report::TouchReport;
@@ -55,6 +55,7 @@ pub fn router(desk: Desk, address: SocketAddr) -> Router {
         .route("/kiosk/stop", post(form_stop))
         .route("/kiosk/events", get(events))
         .route("/assets/kiosk.css", get(async || asset("text/css; charset=utf-8", render::KIOSK_CSS)))
+        .route("/assets/kiosk.svg", get(async || asset("image/svg+xml", render::KIOSK_SVG)))
         .route("/assets/kiosk.js", get(async || asset("text/javascript; charset=utf-8", render::KIOSK_JS)))
         .route("/api/session", get(session))
         .route("/api/ok", post(api_ok))
@@ -317,6 +318,10 @@ pub struct SessionBody {
     /// The kind of card, once it is known to be the right one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card_kind: Option<CardKind>,
+    /// Whether the session's card is still on the reader; none where there is no card. A desk that shows a
+    /// result whose card was taken serves the next card at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_place: Option<CardPlace>,
     /// How far the work is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
@@ -337,6 +342,7 @@ impl SessionBody {
             phase,
             token: None,
             card_kind: None,
+            card_place: session.phase.card_place(),
             progress: None,
             report: None,
             problem: None,
@@ -418,14 +424,15 @@ struct StateEvent {
 struct ProgressEvent {
     step: Bilingual,
     done: u32,
+    next: u32,
     of: u32,
 }
 
 impl StateEvent {
     fn of(session: &Session) -> Self {
         let progress = match &session.phase {
-            Phase::Working { progress: Progress { step, done, of }, .. } => {
-                Some(ProgressEvent { step: step.text(), done: *done, of: *of })
+            Phase::Working { progress: Progress { step, done, next, of }, .. } => {
+                Some(ProgressEvent { step: step.text(), done: *done, next: *next, of: *of })
             }
             _ => None,
         };

@@ -10,7 +10,7 @@
 //! | [`report`] | what a touch did, step by step |
 //! | [`render`], `templates/`, `assets/` | the kiosk page in Japanese and English |
 //! | [`http`] | the page and the API on loopback |
-//! | [`serve`], [`config`], [`error`] | the room as a process |
+//! | [`mod@serve`], [`config`], [`error`] | the room as a process |
 //!
 //! Invariants:
 //! - **No command for the card's key exists without the patient's OK.** [`touch::sign`] takes a

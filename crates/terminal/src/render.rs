@@ -14,14 +14,17 @@ use std::fmt;
 mod dates;
 mod texts;
 
-pub use dates::date_in_words;
+pub use dates::{date_in_words, moment_in_words};
 
 /// The style sheet, served at `/assets/kiosk.css`.
 pub const KIOSK_CSS: &str = include_str!("../assets/kiosk.css");
+/// The icon of the page, served at `/assets/kiosk.svg`: without one browsers ask for `/favicon.ico`.
+pub const KIOSK_SVG: &str = include_str!("../assets/kiosk.svg");
 /// The script, served at `/assets/kiosk.js`. The page works without it.
 pub const KIOSK_JS: &str = include_str!("../assets/kiosk.js");
 
-/// A text in both languages, the reader's first. Writes escaped HTML: two spans with their `lang`.
+/// A text in both languages, the reader's first. Writes escaped HTML: two spans with their `lang`, or one
+/// where both are the same.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pair {
     text: Bilingual,
@@ -45,6 +48,12 @@ impl Pair {
 
 impl fmt::Display for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.text.ja == self.text.en {
+            // A name or a number: the same in every language, so it stands there once.
+            f.write_str("<span class=\"top\">")?;
+            escape(&self.text.ja, f)?;
+            return f.write_str("</span>");
+        }
         let (ja, en) = (("ja", &self.text.ja), ("en", &self.text.en));
         let (top, beneath) = match self.first {
             Language::Ja => (ja, en),
@@ -176,6 +185,8 @@ pub enum Screen {
         step: Pair,
         /// Steps done.
         done: u32,
+        /// Steps that are done when this one is.
+        next: u32,
         /// All steps.
         of: u32,
     },
@@ -330,9 +341,12 @@ fn screen(phase: &Phase, language: Language) -> Screen {
         Phase::Consent { question, .. } => {
             Screen::Consent(consent_view(&question.text, &question.token, language))
         }
-        Phase::Working { progress: Progress { step, done, of }, .. } => {
-            Screen::Working { step: Pair::new(step.text(), language), done: *done, of: (*of).max(1) }
-        }
+        Phase::Working { progress: Progress { step, done, next, of }, .. } => Screen::Working {
+            step: Pair::new(step.text(), language),
+            done: *done,
+            next: *next,
+            of: (*of).max(1),
+        },
         Phase::Result { report, place, .. } => {
             Screen::Result(Box::new(result_view(report, *place, language)))
         }
@@ -401,6 +415,10 @@ fn answer_view(answer: &Answer, take_card: bool, language: Language) -> ResultVi
         for Row { label, value } in coverage_rows(coverage, language) {
             row(label, value);
         }
+        // One share stands there large already.
+        if single_copay(answer).is_none() {
+            row(text(texts::SHARE), Pair::new(copay(coverage.copay_percent), language));
+        }
     }
     if let Some(ended) = &answer.ended {
         row(text(texts::ENDED_INSURER), same(&ended.insurer_name));
@@ -414,8 +432,10 @@ fn answer_view(answer: &Answer, take_card: bool, language: Language) -> ResultVi
     }
     row(text(texts::AS_OF), date(&answer.as_of));
     for load in &answer.loads {
-        let line = format!("{} {}", load.insurer_name, load.loaded_at);
-        row(text(texts::DATA_FROM), same(&line));
+        let Bilingual { ja, en } = moment_in_words(&load.loaded_at);
+        let name = &load.insurer_name;
+        let line = Bilingual::new(format!("{name} {ja}"), format!("{name}, {en}"));
+        row(text(texts::DATA_FROM), Pair::new(line, language));
     }
     let why = answer.why_not.as_ref();
     let lines = |wanted: [Option<&Bilingual>; 2]| {
@@ -462,7 +482,6 @@ fn coverage_rows(coverage: &Coverage, language: Language) -> Vec<Row> {
         Row { label: text(texts::INSURER), value: same(&coverage.insurer_name) },
         Row { label: text(texts::KIND), value: Pair::new(coverage.kind.clone(), language) },
         Row { label: text(texts::RELATION), value: text(relation) },
-        Row { label: text(texts::SHARE), value: Pair::new(copay(coverage.copay_percent), language) },
     ];
     if let Some(class) = &coverage.limit_class {
         rows.push(Row { label: text(texts::LIMIT_CLASS), value: same(class) });

@@ -10,6 +10,7 @@ use card_io::VirtualReader;
 use chassis::admin::{self, Readiness};
 use chassis::client::Client;
 use chassis::clock::SystemClock;
+use chassis::config::{self, ConfigError};
 use chassis::entropy::SystemEntropy;
 use chassis::listener::{ListenerLimits, serve_plain};
 use chassis::shutdown::ShutdownSignal;
@@ -36,6 +37,15 @@ pub struct Running {
     listeners: (TcpListener, TcpListener),
     routers: (axum::Router, axum::Router),
     shutdown: ShutdownSignal,
+}
+
+/// Reads a config file; relative paths in it are taken from its folder.
+///
+/// # Errors
+/// [`ConfigError`] naming file, line and key.
+pub fn load_config(path: &Path) -> Result<Config, ConfigError> {
+    config::load::<Config>(path, config::ENVIRONMENT_PREFIX)
+        .map(|loaded| loaded.resolved(&config::base_of(path)))
 }
 
 /// Opens everything and runs until `shutdown`.

@@ -24,8 +24,23 @@ pub const PURPOSES: Purposes = Purposes::ELIGIBILITY;
 /// Exchanges with card and Secure Element in a usual touch: thirteen rows of the dialogue, of which the
 /// reading of a certificate of 1,300 to 1,800 octets takes about seven. Only the bar depends on it.
 const EXCHANGES_USUAL: u32 = 19;
-/// Steps of the whole work: the exchanges and the platform's answer.
-const STEPS: u32 = EXCHANGES_USUAL + 1;
+/// What waiting for the platform's freshness, and for its answer, counts for on the bar.
+const FRESHNESS: u32 = 6;
+const ANSWER: u32 = 15;
+/// Steps of the whole work.
+const STEPS: u32 = FRESHNESS + EXCHANGES_USUAL + ANSWER;
+
+/// What the screen shows while the platform's freshness is waited for.
+pub(crate) const WAITING_FOR_FRESHNESS: Shown =
+    Shown { step: WorkStep::Freshness, done: 0, next: FRESHNESS, of: STEPS };
+const WAITING_FOR_ANSWER: Shown =
+    Shown { step: WorkStep::PlatformAnswer, done: STEPS - ANSWER, next: STEPS, of: STEPS };
+
+/// The exchange after `exchanges` of them.
+fn exchanging(step: WorkStep, exchanges: u32) -> Shown {
+    let done = FRESHNESS + exchanges.min(EXCHANGES_USUAL - 1);
+    Shown { step, done, next: done + 1, of: STEPS }
+}
 
 /// SHA-256 of the consent text as it goes under the card's signature.
 pub fn consent_text_hash(text: &ConsentText) -> [u8; 32] {
@@ -102,7 +117,7 @@ pub fn sign(
     let mut done = 0;
     loop {
         let step = if is_signature(&exchange) { WorkStep::CardSignature } else { WorkStep::InstitutionProof };
-        on_step(Shown { step, done: done.min(EXCHANGES_USUAL - 1), of: STEPS });
+        on_step(exchanging(step, done));
         let response = match exchange.to {
             Party::Card => to_card(channel, &exchange, tally)?,
             Party::SecureElement => to_secure_element(custody, &exchange, tally)?,
@@ -111,7 +126,7 @@ pub fn sign(
         match dialogue.step(&response).map_err(|error| of_dialogue(&error))? {
             Progress::Send(next, rest) => (exchange, dialogue) = (next, rest),
             Progress::Done(evidence) => {
-                on_step(Shown { step: WorkStep::PlatformAnswer, done: EXCHANGES_USUAL, of: STEPS });
+                on_step(WAITING_FOR_ANSWER);
                 return Ok(evidence);
             }
         }

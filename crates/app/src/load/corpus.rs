@@ -23,7 +23,9 @@ use pki::profile::{BirthDate, Municipality, Sex};
 use protocol::answer::{Bilingual, CardProfile, CivilDate, Coverage, RegisteredPerson, Relation};
 use protocol::eligibility_v1::{CHECK_PATH, CheckRequest};
 use protocol::entropy::Seeded;
-use protocol::ids::{AuthCertSerial, BranchNumber, InsuredNumber, InsuredSymbol, SecureElementId, TerminalKeyHash};
+use protocol::ids::{
+    AuthCertSerial, BranchNumber, InsuredNumber, InsuredSymbol, SecureElementId, TerminalKeyHash,
+};
 use protocol::statement::{FreshnessNonce, Purposes, TouchMode, TouchStatement};
 use protocol::time::{Clock as _, UnixSeconds};
 use serde::{Deserialize, Serialize};
@@ -86,7 +88,12 @@ impl Corpus {
     }
 }
 
-fn terminals(town: &Town, folder: &Path, count: usize, now: UnixSeconds) -> anyhow::Result<Vec<LoadTerminal>> {
+fn terminals(
+    town: &Town,
+    folder: &Path,
+    count: usize,
+    now: UnixSeconds,
+) -> anyhow::Result<Vec<LoadTerminal>> {
     let authority = build::open_town_authority(&town.dir, "terminal-ca")?;
     (0..count)
         .map(|n| {
@@ -94,7 +101,8 @@ fn terminals(town: &Town, folder: &Path, count: usize, now: UnixSeconds) -> anyh
             let key_hash = if files.cert.exists() && files.key.exists() {
                 let text = std::fs::read_to_string(&files.cert)?;
                 let der = pem::decode(PemKind::Certificate, &text)?;
-                let certificate = pki::certificate::Certificate::parse(&der).map_err(|e| anyhow::anyhow!("{e}"))?;
+                let certificate =
+                    pki::certificate::Certificate::parse(&der).map_err(|e| anyhow::anyhow!("{e}"))?;
                 TerminalKeyHash(eligibility::hashes::sha256(certificate.spki_der()))
             } else {
                 build::terminal_identity(&authority, &format!("load-{n}"), &files.cert, &files.key, now)?
@@ -149,7 +157,8 @@ fn make_card(authority: &Authority, path: &Path, n: usize, now: UnixSeconds) -> 
         sign_spki: None,
         valid_until: now.plus(5 * 365 * 86_400),
     };
-    let issued = authority.issue_person_certificates(&registration, now, &mut SystemEntropy)?.card_holder_auth;
+    let issued =
+        authority.issue_person_certificates(&registration, now, &mut SystemEntropy)?.card_holder_auth;
     let file = LoadCardFile {
         private_key: Base64::of(&key.pkcs8_der()?),
         certificate: Base64::of(&issued.der),
@@ -279,7 +288,8 @@ pub(crate) fn sign(
             bar.inc(1);
         }
     };
-    let mut by_terminal: Vec<Vec<(usize, SignedTouch)>> = corpus.terminals.iter().map(|_| Vec::new()).collect();
+    let mut by_terminal: Vec<Vec<(usize, SignedTouch)>> =
+        corpus.terminals.iter().map(|_| Vec::new()).collect();
     std::thread::scope(|scope| {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
@@ -302,8 +312,17 @@ pub(crate) fn sign(
         .collect())
 }
 
-/// Statement, signature and public key of one signed touch, for timing the verification alone.
-pub(crate) fn parts_of(touch: &SignedTouch, corpus: &Corpus) -> anyhow::Result<(Vec<u8>, Vec<u8>, Vec<u8>, usize)> {
+/// One signed touch taken apart, for timing its verification alone.
+pub(crate) struct TouchParts {
+    pub(crate) statement: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) public_key: Vec<u8>,
+    /// Octets of the request body.
+    pub(crate) body_len: usize,
+}
+
+/// Takes a signed touch apart.
+pub(crate) fn parts_of(touch: &SignedTouch, corpus: &Corpus) -> anyhow::Result<TouchParts> {
     let start = touch.request.windows(4).position(|w| w == b"\r\n\r\n").context("a head")? + 4;
     let body = touch.request.get(start..).context("a body")?;
     let request: serde_json::Value = serde_json::from_slice(body)?;
@@ -313,5 +332,10 @@ pub(crate) fn parts_of(touch: &SignedTouch, corpus: &Corpus) -> anyhow::Result<(
     };
     let certificate = bytes("auth_certificate")?;
     let card = corpus.cards.iter().find(|c| c.certificate == certificate).context("a card")?;
-    Ok((bytes("statement")?, bytes("signature")?, card.key.spki_der().to_vec(), body.len()))
+    Ok(TouchParts {
+        statement: bytes("statement")?,
+        signature: bytes("signature")?,
+        public_key: card.key.spki_der().to_vec(),
+        body_len: body.len(),
+    })
 }

@@ -28,18 +28,28 @@ impl Profile {
         let profile: Self = chassis::config::load(path, "KAZASU_LOAD")?;
         let checks = profile.checks();
         anyhow::ensure!(profile.cards > 0 && profile.terminals > 0, "cards and terminals must be at least 1");
-        anyhow::ensure!(profile.rate_per_second > 0.0 && profile.seconds > 0.0, "rate and seconds must be positive");
+        anyhow::ensure!(
+            profile.rate_per_second > 0.0 && profile.seconds > 0.0,
+            "rate and seconds must be positive"
+        );
         anyhow::ensure!(profile.warmup_seconds >= 0.0, "warmup_seconds must not be negative");
         anyhow::ensure!(
             checks <= 300_000,
             "{checks} checks would have to be signed before the run and their nonces would expire: at most 300000"
         );
-        anyhow::ensure!(profile.cards <= 10_000 && profile.terminals <= 2_000, "at most 10000 cards and 2000 terminals");
+        anyhow::ensure!(
+            profile.cards <= 10_000 && profile.terminals <= 2_000,
+            "at most 10000 cards and 2000 terminals"
+        );
         Ok(profile)
     }
 
     /// How many checks the run makes, warm-up included.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded and positive, see read")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bounded and positive, see read"
+    )]
     pub(crate) fn checks(&self) -> usize {
         (self.rate_per_second * (self.seconds + self.warmup_seconds)).ceil() as usize
     }

@@ -36,7 +36,8 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 /// Status, length of the head, length of the body.
 fn head(bytes: &[u8]) -> anyhow::Result<Option<(u16, usize, usize)>> {
     let Some(end) = find(bytes, b"\r\n\r\n") else { return Ok(None) };
-    let text = std::str::from_utf8(bytes.get(..end).unwrap_or_default()).context("a head that is not text")?;
+    let text =
+        std::str::from_utf8(bytes.get(..end).unwrap_or_default()).context("a head that is not text")?;
     let mut lines = text.split("\r\n");
     let status = lines
         .next()
@@ -67,7 +68,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 while self.buffer.len() < start + length {
                     self.fill().await?;
                 }
-                return Ok(Response { status, body: self.buffer.get(start..start + length).unwrap_or_default() });
+                return Ok(Response {
+                    status,
+                    body: self.buffer.get(start..start + length).unwrap_or_default(),
+                });
             }
             self.fill().await?;
         }

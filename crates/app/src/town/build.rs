@@ -94,7 +94,8 @@ fn make(dir: &Path, seed: u64, printer: &Printer) -> anyhow::Result<(Vec<Termina
     let bar = printer.bar("鍵をつくっています / making keys", total);
     let mut keys = rsa_keys(usize::try_from(total - 4)?, &bar)?;
 
-    let (town_ca, terminal_ca) = (town_authority("Kazasu town CA", now)?, town_authority("Kazasu terminal CA", now)?);
+    let (town_ca, terminal_ca) =
+        (town_authority("Kazasu town CA", now)?, town_authority("Kazasu terminal CA", now)?);
     for (name, (authority, key)) in [("town-ca", &town_ca), ("terminal-ca", &terminal_ca)] {
         write_pem(&places.at(&format!("ca/{name}.pem")), PemKind::Certificate, authority.certificate_der())?;
         write_pem(&places.at(&format!("ca/{name}.key")), PemKind::PrivateKey, key)?;
@@ -102,7 +103,11 @@ fn make(dir: &Path, seed: u64, printer: &Printer) -> anyhow::Result<(Vec<Termina
     for room in ["eligibility", "jpki_authority"] {
         server_identity(&town_ca.0, &places, room, now)?;
     }
-    let authority = Authority::init(jpki_authority::serve::load_config(&authority_config(&places, [0; 4])?)?, now, &mut SystemEntropy)?;
+    let authority = Authority::init(
+        jpki_authority::serve::load_config(&authority_config(&places, [0; 4])?)?,
+        now,
+        &mut SystemEntropy,
+    )?;
     bar.inc(4);
     let (people, serials) = make_people(&places, &authority, &mut keys, now)?;
     let terminals = make_terminals(&places, &terminal_ca.0, &authority, &mut keys, now)?;
@@ -163,13 +168,23 @@ fn town_authority(common_name: &str, now: UnixSeconds) -> anyhow::Result<(Issuin
 
 /// Takes up a P-256 authority of the town again, for a terminal that is enrolled later.
 pub(crate) fn open_town_authority(dir: &Path, name: &str) -> anyhow::Result<IssuingAuthority> {
-    let read = |file: String| std::fs::read_to_string(dir.join("ca").join(&file)).with_context(|| format!("reading ca/{file}"));
+    let read = |file: String| {
+        std::fs::read_to_string(dir.join("ca").join(&file)).with_context(|| format!("reading ca/{file}"))
+    };
     let certificate = pem::decode(PemKind::Certificate, &read(format!("{name}.pem"))?)?;
     let key = pem::decode(PemKind::PrivateKey, &read(format!("{name}.key"))?)?;
-    Ok(IssuingAuthority::from_certificate(certificate.to_vec(), Box::new(SoftwareP256Signer::from_pkcs8(&key)?))?)
+    Ok(IssuingAuthority::from_certificate(
+        certificate.to_vec(),
+        Box::new(SoftwareP256Signer::from_pkcs8(&key)?),
+    )?)
 }
 
-fn server_identity(town_ca: &IssuingAuthority, places: &Places<'_>, room: &str, now: UnixSeconds) -> anyhow::Result<()> {
+fn server_identity(
+    town_ca: &IssuingAuthority,
+    places: &Places<'_>,
+    room: &str,
+    now: UnixSeconds,
+) -> anyhow::Result<()> {
     let key = generate_p256_pkcs8()?;
     let signer = SoftwareP256Signer::from_pkcs8(&key)?;
     let profile = LeafProfile::TlsServer {
@@ -195,10 +210,18 @@ pub(crate) fn terminal_identity(
     let (institution, institution_name) = people::institution()?;
     let key = generate_p256_pkcs8()?;
     let signer = SoftwareP256Signer::from_pkcs8(&key)?;
-    let profile = LeafProfile::TlsClient { institution_name, institution_code: institution.as_str(), terminal_name: name };
+    let profile = LeafProfile::TlsClient {
+        institution_name,
+        institution_code: institution.as_str(),
+        terminal_name: name,
+    };
     let validity = Validity { not_before: now.minus(60), not_after: now.plus(2 * YEAR) };
-    let certificate =
-        terminal_ca.issue(&profile, SerialNumber::random(16, &mut SystemEntropy), validity, signer.spki_der())?;
+    let certificate = terminal_ca.issue(
+        &profile,
+        SerialNumber::random(16, &mut SystemEntropy),
+        validity,
+        signer.spki_der(),
+    )?;
     write_pem(cert, PemKind::Certificate, &certificate)?;
     write_pem(key_file, PemKind::PrivateKey, &key)?;
     Ok(TerminalKeyHash(eligibility::hashes::sha256(signer.spki_der())))
@@ -210,7 +233,9 @@ fn civil(now: UnixSeconds) -> anyhow::Result<jiff::civil::Date> {
 
 /// Whether this person is old enough for a signature certificate.
 fn has_signature(specimen: &Specimen, now: UnixSeconds) -> bool {
-    let (Ok(today), Ok(birth)) = (civil(now), specimen.birth_date.parse::<jiff::civil::Date>()) else { return false };
+    let (Ok(today), Ok(birth)) = (civil(now), specimen.birth_date.parse::<jiff::civil::Date>()) else {
+        return false;
+    };
     let had_birthday = (today.month(), today.day()) >= (birth.month(), birth.day());
     today.year() - birth.year() - i16::from(!had_birthday) >= SIGNATURE_AGE
 }
@@ -341,7 +366,8 @@ fn make_terminals(
     let store = SqliteStore::open(&places.at("eligibility/store.sqlite"))?;
     let mut terminals = Vec::new();
     for name in ["reception-1", "reception-2"] {
-        let (cert, key) = (places.at(&format!("terminal/{name}.pem")), places.at(&format!("terminal/{name}.key")));
+        let (cert, key) =
+            (places.at(&format!("terminal/{name}.pem")), places.at(&format!("terminal/{name}.key")));
         let terminal_key_hash = terminal_identity(terminal_ca, name, &cert, &key, now)?;
         let mut secure_element = SecureElementId([0; 8]);
         SystemEntropy.fill(&mut secure_element.0);
@@ -361,13 +387,16 @@ fn make_terminals(
                 },
                 now,
             )?;
-            terminal::custody::write_image(&places.at("terminal/secure-element.json"), &ImageParts {
-                secure_element,
-                institution_key_pkcs8: &institution_key.pkcs8_der()?,
-                chain: &chain.encode(),
-                unlock_key_spki: &platform_keys.unlock_spki()?,
-                made_at: now,
-            })?;
+            terminal::custody::write_image(
+                &places.at("terminal/secure-element.json"),
+                &ImageParts {
+                    secure_element,
+                    institution_key_pkcs8: &institution_key.pkcs8_der()?,
+                    chain: &chain.encode(),
+                    unlock_key_spki: &platform_keys.unlock_spki()?,
+                    made_at: now,
+                },
+            )?;
         }
         terminals.push(Terminal {
             name: name.to_owned(),
@@ -396,8 +425,10 @@ fn write_config(path: &Path, text: &str) -> anyhow::Result<()> {
 /// The authority's config; ports are `[listen, admin, …]`.
 fn authority_config(places: &Places<'_>, [listen, admin, ..]: [u16; 4]) -> anyhow::Result<PathBuf> {
     let path = places.at("jpki_authority/config.toml");
-    write_config(&path, &format!(
-        r#"# Written by `kazasu dev` at every start.
+    write_config(
+        &path,
+        &format!(
+            r#"# Written by `kazasu dev` at every start.
 listen = "127.0.0.1:{listen}"
 admin_listen = "127.0.0.1:{admin}"
 store = "store.sqlite"
@@ -416,20 +447,25 @@ republish_seconds = 30
 organization = "JPKI-EMULATED"
 operator = "KAZASU TEST municipalities"
 "#
-    ))?;
+        ),
+    )?;
     Ok(path)
 }
 
 fn write_configs(dir: &Path, ports_from: u16) -> anyhow::Result<Rooms> {
     let places = Places(dir);
     let port = |offset: u16| {
-        ports_from.checked_add(offset).with_context(|| format!("--ports-from {ports_from} leaves no room for seven ports"))
+        ports_from
+            .checked_add(offset)
+            .with_context(|| format!("--ports-from {ports_from} leaves no room for seven ports"))
     };
     let [platform, platform_admin, authority, authority_admin] = [port(0)?, port(1)?, port(2)?, port(3)?];
     let [kiosk, kiosk_admin, reader] = [port(4)?, port(5)?, port(6)?];
     authority_config(&places, [authority, authority_admin, 0, 0])?;
-    write_config(&places.at("eligibility/config.toml"), &format!(
-        r#"# Written by `kazasu dev` at every start.
+    write_config(
+        &places.at("eligibility/config.toml"),
+        &format!(
+            r#"# Written by `kazasu dev` at every start.
 listen = "127.0.0.1:{platform}"
 admin_listen = "127.0.0.1:{platform_admin}"
 store = "store.sqlite"
@@ -449,9 +485,12 @@ kept = "auth.crl"
 refresh_seconds = 10
 max_age_seconds = 86400
 "#
-    ))?;
-    write_config(&places.at("terminal/config.toml"), &format!(
-        r#"# Written by `kazasu dev` at every start.
+        ),
+    )?;
+    write_config(
+        &places.at("terminal/config.toml"),
+        &format!(
+            r#"# Written by `kazasu dev` at every start.
 listen = "127.0.0.1:{kiosk}"
 admin_listen = "127.0.0.1:{kiosk_admin}"
 virtual_reader = "127.0.0.1:{reader}"
@@ -468,7 +507,8 @@ key = "reception-1.key"
 image = "secure-element.json"
 state = "secure-element.state"
 "#
-    ))?;
+        ),
+    )?;
     let room = |name: &str, url: String, store: &str, admin: u16| Room {
         url,
         store: places.at(store),
@@ -480,7 +520,12 @@ state = "secure-element.state"
     let authority_url = format!("https://localhost:{authority}");
     let kiosk_url = format!("http://127.0.0.1:{kiosk}");
     Ok(Rooms {
-        eligibility: room("eligibility", format!("https://localhost:{platform}"), "eligibility/store.sqlite", platform_admin),
+        eligibility: room(
+            "eligibility",
+            format!("https://localhost:{platform}"),
+            "eligibility/store.sqlite",
+            platform_admin,
+        ),
         jpki_authority: AuthorityRoom {
             crl: format!("{authority_url}/crl/auth.crl"),
             sign_crl: format!("{authority_url}/crl/sign.crl"),

@@ -6,7 +6,9 @@ use eligibility::store::{CoverageRow, Enrolment, Link};
 use jpki_authority::CardEvent;
 use protocol::answer::{Bilingual, CivilDate, Coverage, RegisteredPerson, Relation};
 use protocol::entropy::Seeded;
-use protocol::ids::{AuthCertSerial, BranchNumber, InstitutionCode, InsuredNumber, InsuredSymbol, InsurerNumber, luhn_holds};
+use protocol::ids::{
+    AuthCertSerial, BranchNumber, InstitutionCode, InsuredNumber, InsuredSymbol, InsurerNumber, luhn_holds,
+};
 
 /// What a person's card should answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,35 +63,94 @@ const fn person(
     event: Option<CardEvent>,
     expected: Expected,
 ) -> Specimen {
-    Specimen { name, written: written.0, kana: written.1, birth_date: written.2, sex: written.3, story, cover, event, expected }
+    Specimen {
+        name,
+        written: written.0,
+        kana: written.1,
+        birth_date: written.2,
+        sex: written.3,
+        story,
+        cover,
+        event,
+        expected,
+    }
 }
 
 /// Everybody this flow can answer.
 pub(crate) const SPECIMENS: &[Specimen] = &[
-    person("hanako", ("見本　花子", "ミホン　ハナコ", "1985-04-01", "2"), ("会社員、3割", "employee, pays 30 %"),
-        Cover::Employee, None, Expected::Validity("valid")),
-    person("taro", ("見本　太郎", "ミホン　タロウ", "2022-06-15", "1"), ("花子の子、未就学、2割", "hanako's child, dependant, pays 20 %"),
-        Cover::Child, None, Expected::Validity("valid")),
-    person("saburo", ("見本　三郎", "ミホン　サブロウ", "1944-01-20", "1"), ("後期高齢者、1割、限度額区分あり", "over 75, pays 10 %, with a monthly limit"),
-        Cover::Elder, None, Expected::Validity("valid")),
-    person("moved", ("見本　移", "ミホン　ウツル", "1990-11-03", "1"), ("先週、保険者が変わった", "changed insurer last week"),
-        Cover::Moved, None, Expected::Validity("invalid_newer_exists")),
-    person("lost", ("見本　失子", "ミホン　ウシナイコ", "1978-08-08", "2"), ("カードの紛失を届け出た", "card reported lost"),
-        Cover::Employee, Some(CardEvent::LostCard), Expected::Problem("certificate_hold")),
-    person("returned", ("見本　返", "ミホン　カエル", "1969-02-28", "1"), ("カードを返納した", "card handed back"),
-        Cover::Employee, Some(CardEvent::ReturnedCard), Expected::Problem("cessation_of_operation")),
-    person("gone", ("見本　去", "ミホン　サル", "1938-12-31", "2"), ("住民登録から外れた", "has left the resident register"),
-        Cover::Elder, Some(CardEvent::LeftRegister), Expected::Problem("affiliation_changed")),
-    person("double", ("見本　重", "ミホン　カサネ", "1995-05-05", "2"), ("二つの保険者が同じ期間を届け出た", "two insurers claim the same days"),
-        Cover::Double, None, Expected::Validity("multiple")),
-    person("unlinked", ("見本　未", "ミホン　ヒツジ", "2001-09-09", "1"), ("どの保険者にも紐づいていない", "linked to no insurer"),
-        Cover::Nobody, None, Expected::Validity("no_coverage")),
+    person(
+        "hanako",
+        ("見本　花子", "ミホン　ハナコ", "1985-04-01", "2"),
+        ("会社員、3割", "employee, pays 30 %"),
+        Cover::Employee,
+        None,
+        Expected::Validity("valid"),
+    ),
+    person(
+        "taro",
+        ("見本　太郎", "ミホン　タロウ", "2022-06-15", "1"),
+        ("花子の子、未就学、2割", "hanako's child, dependant, pays 20 %"),
+        Cover::Child,
+        None,
+        Expected::Validity("valid"),
+    ),
+    person(
+        "saburo",
+        ("見本　三郎", "ミホン　サブロウ", "1944-01-20", "1"),
+        ("後期高齢者、1割、限度額区分あり", "over 75, pays 10 %, with a monthly limit"),
+        Cover::Elder,
+        None,
+        Expected::Validity("valid"),
+    ),
+    person(
+        "moved",
+        ("見本　移", "ミホン　ウツル", "1990-11-03", "1"),
+        ("先週、保険者が変わった", "changed insurer last week"),
+        Cover::Moved,
+        None,
+        Expected::Validity("invalid_newer_exists"),
+    ),
+    person(
+        "lost",
+        ("見本　失子", "ミホン　ウシナイコ", "1978-08-08", "2"),
+        ("カードの紛失を届け出た", "card reported lost"),
+        Cover::Employee,
+        Some(CardEvent::LostCard),
+        Expected::Problem("certificate_hold"),
+    ),
+    person(
+        "returned",
+        ("見本　返", "ミホン　カエル", "1969-02-28", "1"),
+        ("カードを返納した", "card handed back"),
+        Cover::Employee,
+        Some(CardEvent::ReturnedCard),
+        Expected::Problem("cessation_of_operation"),
+    ),
+    person(
+        "gone",
+        ("見本　去", "ミホン　サル", "1938-12-31", "2"),
+        ("住民登録から外れた", "has left the resident register"),
+        Cover::Elder,
+        Some(CardEvent::LeftRegister),
+        Expected::Problem("affiliation_changed"),
+    ),
+    person(
+        "double",
+        ("見本　重", "ミホン　カサネ", "1995-05-05", "2"),
+        ("二つの保険者が同じ期間を届け出た", "two insurers claim the same days"),
+        Cover::Double,
+        None,
+        Expected::Validity("multiple"),
+    ),
+    person(
+        "unlinked",
+        ("見本　未", "ミホン　ヒツジ", "2001-09-09", "1"),
+        ("どの保険者にも紐づいていない", "linked to no insurer"),
+        Cover::Nobody,
+        None,
+        Expected::Validity("no_coverage"),
+    ),
 ];
-
-/// The specimen of this name.
-pub(crate) fn specimen(name: &str) -> Option<&'static Specimen> {
-    SPECIMENS.iter().find(|s| s.name == name)
-}
 
 /// Appends the check digit that makes the whole pass [`luhn_holds`].
 fn with_check_digit(digits: &str) -> String {
@@ -131,7 +192,11 @@ fn shifted(today: &CivilDate, days: i64) -> anyhow::Result<CivilDate> {
 }
 
 /// Symbol, number and branch of one person, from the seed.
-fn numbers(seed: u64, place: usize, branch: &str) -> anyhow::Result<(InsuredSymbol, InsuredNumber, BranchNumber)> {
+fn numbers(
+    seed: u64,
+    place: usize,
+    branch: &str,
+) -> anyhow::Result<(InsuredSymbol, InsuredNumber, BranchNumber)> {
     let mut stream = Seeded::new(seed ^ (place as u64).wrapping_mul(0x9E37_79B9));
     Ok((
         InsuredSymbol::parse("見本")?,
@@ -149,7 +214,8 @@ pub(crate) fn enrolments(
     let [society, municipality, elderly] = insurers()?;
     let mut loads = vec![(society, Vec::new()), (municipality, Vec::new()), (elderly, Vec::new())];
     for (place, specimen) in SPECIMENS.iter().enumerate() {
-        let serial = serials.iter().find(|(name, _)| *name == specimen.name).map(|(_, serial)| serial.clone());
+        let serial =
+            serials.iter().find(|(name, _)| *name == specimen.name).map(|(_, serial)| serial.clone());
         for (which, row, linked) in rows_of(seed, place, specimen, today, &loads)? {
             let enrolment = Enrolment {
                 person_key: person_key(seed, place),
@@ -201,12 +267,23 @@ fn rows_of(
     const MUNICIPAL: (&str, &str) = ("国民健康保険", "National Health Insurance");
     const ELDERLY: (&str, &str) = ("後期高齢者医療", "Medical care for those aged 75 and over");
     let own = |insurer, kind, copay_percent, days, link| Terms {
-        insurer, kind, relation: Relation::Insured, copay_percent, limit_class: None, days, link,
+        insurer,
+        kind,
+        relation: Relation::Insured,
+        copay_percent,
+        limit_class: None,
+        days,
+        link,
     };
     let terms = match specimen.cover {
         Cover::Employee => vec![own(0, SOCIETY, 30, (-900, None), Link::Confirmed)],
-        Cover::Child => vec![Terms { relation: Relation::Dependant, ..own(0, SOCIETY, 20, (-700, None), Link::Confirmed) }],
-        Cover::Elder => vec![Terms { limit_class: Some("B05"), ..own(2, ELDERLY, 10, (-1200, None), Link::Confirmed) }],
+        Cover::Child => vec![Terms {
+            relation: Relation::Dependant,
+            ..own(0, SOCIETY, 20, (-700, None), Link::Confirmed)
+        }],
+        Cover::Elder => {
+            vec![Terms { limit_class: Some("B05"), ..own(2, ELDERLY, 10, (-1200, None), Link::Confirmed) }]
+        }
         Cover::Moved => vec![
             own(0, SOCIETY, 30, (-900, Some(-8)), Link::Confirmed),
             own(1, MUNICIPAL, 30, (-7, None), Link::NotYet),

@@ -77,6 +77,9 @@ pub struct ListenerLimits {
     pub header_timeout: Duration,
     /// Time for a complete request body once its head has come.
     pub body_timeout: Duration,
+    /// Longest request body that may be announced, in bytes: longer ones get 413 before a byte of them
+    /// is read. Rooms set their own, tighter limits with [`body_limit`].
+    pub body_bytes_max: u64,
     /// Silence after which a connection without a running request is closed.
     pub idle_timeout: Duration,
     /// Time that running requests get after the shutdown signal.
@@ -91,6 +94,7 @@ impl Default for ListenerLimits {
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
+            body_bytes_max: 4 << 20,
             idle_timeout: Duration::from_secs(3600),
             drain_timeout: Duration::from_secs(3),
         }
@@ -278,11 +282,18 @@ async fn drive<IO>(
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
     pulse.enter(Phase::Idle);
-    let door = Door { service, peer, pulse: Arc::clone(&pulse), body_timeout: limits.body_timeout };
+    let door = Door {
+        service,
+        peer,
+        pulse: Arc::clone(&pulse),
+        body_timeout: limits.body_timeout,
+        body_bytes_max: limits.body_bytes_max,
+    };
     // hyper's own header timeout would also close idle connections and costs a timer per request.
     let connection = hyper::server::conn::http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES_MAX)
+        .max_header_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(Watched::new(io, Arc::clone(&pulse))), door);
     let mut connection = pin!(connection);
     let mut stopping = false;
@@ -306,6 +317,7 @@ struct Door {
     peer: Option<PeerCertificate>,
     pulse: Arc<Pulse>,
     body_timeout: Duration,
+    body_bytes_max: u64,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Door {
@@ -315,6 +327,10 @@ impl hyper::service::Service<Request<Incoming>> for Door {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.pulse.enter(Phase::Request);
+        if request.body().size_hint().lower() > self.body_bytes_max {
+            let pulse = Arc::clone(&self.pulse);
+            return Box::pin(std::future::ready(Ok(too_long(pulse))));
+        }
         let mut request = request.map(|incoming| InTime::new(incoming, self.body_timeout));
         if let Some(peer) = &self.peer {
             request.extensions_mut().insert(peer.clone());
@@ -323,6 +339,16 @@ impl hyper::service::Service<Request<Incoming>> for Door {
         let answer = hyper::service::Service::call(&self.service, request);
         Box::pin(async move { Ok(answer.await?.map(|body| Answered { body, pulse })) })
     }
+}
+
+fn too_long(pulse: Arc<Pulse>) -> Response<Answered> {
+    let body = axum::body::Body::from("the request body is too long\n");
+    let mut response = Response::new(Answered { body, pulse });
+    *response.status_mut() = hyper::StatusCode::PAYLOAD_TOO_LARGE;
+    // The unread body would be taken for the next request.
+    let close = hyper::header::HeaderValue::from_static("close");
+    response.headers_mut().insert(hyper::header::CONNECTION, close);
+    response
 }
 
 /// A request body that must come in time. The clock only starts when the body makes us wait, so a

@@ -30,7 +30,7 @@ CREATE TABLE coverage(
 CREATE TABLE card_link(serial BLOB PRIMARY KEY, person_key INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE insurer_notice(serial BLOB PRIMARY KEY, recorded_at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE terminal_outcome(
-  key_hash BLOB PRIMARY KEY, counter INTEGER NOT NULL, request_sha256 BLOB NOT NULL,
+  key_hash BLOB PRIMARY KEY, counter INTEGER NOT NULL, touch_sha256 BLOB NOT NULL,
   status INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE checkpoint(
   only INTEGER PRIMARY KEY CHECK(only = 1), next_sequence INTEGER NOT NULL, next_audit_record INTEGER NOT NULL);
@@ -362,7 +362,7 @@ impl Store for SqliteStore {
                         statement.execute(params![
                             &terminal.0[..],
                             last.counter.cast_signed(),
-                            &last.request_sha256[..],
+                            &last.touch_sha256[..],
                             last.status,
                             last.body
                         ])
@@ -400,7 +400,7 @@ impl Store for SqliteStore {
             .with(|connection| {
                 connection
                     .prepare_cached(
-                        "SELECT key_hash, counter, request_sha256, status, body FROM terminal_outcome",
+                        "SELECT key_hash, counter, touch_sha256, status, body FROM terminal_outcome",
                     )
                     .and_then(|mut statement| {
                         statement
@@ -416,7 +416,7 @@ impl Store for SqliteStore {
             .map(|(terminal, counter, request, status, body)| {
                 let last = LastOutcome {
                     counter: counter.cast_unsigned(),
-                    request_sha256: array(request)?,
+                    touch_sha256: array(request)?,
                     status,
                     body,
                 };

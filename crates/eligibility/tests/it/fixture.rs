@@ -112,7 +112,7 @@ impl Card {
 
 /// The platform and what is around it.
 pub(crate) struct Bench {
-    pub(crate) platform: Option<Platform>,
+    pub(crate) platform: Option<Arc<Platform>>,
     pub(crate) authority: IssuingAuthority,
     pub(crate) card: Card,
     pub(crate) clock: Arc<FixedClock>,
@@ -195,7 +195,7 @@ impl Bench {
         let authority = authority();
         let clock = Arc::new(FixedClock::at(NOW));
         let card = Card::issue(&authority, 2);
-        let platform = Platform::recover(parts(&folder.0, &authority, &clock)).unwrap();
+        let platform = Arc::new(Platform::recover(parts(&folder.0, &authority, &clock)).unwrap());
         let bench = Self { platform: Some(platform), authority, card, clock, folder };
         bench
             .store()
@@ -220,14 +220,15 @@ impl Bench {
         self.store().apply_load(&number, &format!("保険者{insurer}"), &[enrolment], NOW).unwrap();
     }
 
-    pub(crate) fn platform(&self) -> &Platform {
+    pub(crate) fn platform(&self) -> &Arc<Platform> {
         self.platform.as_ref().unwrap()
     }
 
     /// Ends the process and starts another on the same files.
     pub(crate) fn restart(&mut self) {
         drop(self.platform.take());
-        self.platform = Some(Platform::recover(parts(&self.folder.0, &self.authority, &self.clock)).unwrap());
+        self.platform =
+            Some(Arc::new(Platform::recover(parts(&self.folder.0, &self.authority, &self.clock)).unwrap()));
     }
 
     pub(crate) fn crl(&self, number: u64, at: UnixSeconds, entries: &[RevokedEntry]) -> Vec<u8> {

@@ -71,3 +71,29 @@ async fn no_serial_in_the_log_or_the_outcome() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_caller_that_goes_away_leaves_log_and_memory_agreeing() {
+    let mut bench = Bench::new();
+    for counter in 1..=40u64 {
+        let touch = bench.touch(counter);
+        {
+            let mut sending = std::pin::pin!(bench.send(&touch));
+            // Polled a few times and dropped, as a server does when the connection breaks.
+            for _ in 0..counter % 4 {
+                let polled = std::future::poll_fn(|cx| {
+                    std::task::Poll::Ready(std::future::Future::poll(sending.as_mut(), cx).is_ready())
+                });
+                if polled.await {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        // The same bytes again: the answer, whether the first one got as far as the log or not.
+        assert_eq!(bench.send(&touch).await.status, 200);
+    }
+    assert_eq!(bench.platform().log_stats().records, 40, "one record per touch, never two");
+    bench.restart();
+    assert_eq!(bench.refused(&bench.touch(40)).await.code, P::StatementReplayed);
+}

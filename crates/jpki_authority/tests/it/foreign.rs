@@ -210,7 +210,7 @@ fn a_list_of_openssls_own_authority_is_read() {
     let (ca, list) = foreign_list(folder.path());
     let anchor = TrustAnchor::from_certificate(&ca).unwrap();
     let index = RevocationIndex::from_crl(&list, std::slice::from_ref(&anchor), None).unwrap();
-    assert_eq!(index.number().to_string(), "0xFFFFFFFFFFFFFFFFF");
+    assert_eq!(index.number().to_string(), "0x0FFFFFFFFFFFFFFFFF");
     let reason = |octets: &[u8]| {
         index.entry(&SerialNumber::from_octets(octets).unwrap()).map(|(reason, at)| (reason, at.0))
     };

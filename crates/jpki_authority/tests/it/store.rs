@@ -33,7 +33,7 @@ fn a_file_that_is_no_store_is_refused() {
 }
 
 #[test]
-fn commits_are_durable_by_setting() {
+fn the_journal_is_a_write_ahead_log() {
     let folder = Folder::new();
     let path = folder.path().join("store.sqlite");
     let _store = SqliteStore::open(&path).unwrap();

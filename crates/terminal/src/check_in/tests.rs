@@ -48,7 +48,7 @@ fn a_whole_check_in() {
     let Output::Begin(consent) = output else { panic!("no consent: {output:?}") };
     assert_eq!(consent.reader(), DESK);
     assert!(consent.text().question.ja.contains("見本内科"));
-    let progress = Progress { step: WorkStep::CardSignature, done: 3, of: 9 };
+    let progress = Progress { step: WorkStep::CardSignature, done: 3, next: 4, of: 9 };
     let (machine, _) = machine.step(Input::StepDone(DESK, progress));
     assert!(matches!(machine.phase(), Phase::Working { progress: p, .. } if *p == progress));
     let (machine, output) = machine.step(Input::Finished(DESK, report(ProblemCode::CertificateHold)));
@@ -201,7 +201,7 @@ fn any_reader() -> impl Strategy<Value = ReaderSlot> {
 
 fn any_input() -> impl Strategy<Value = Input> {
     let kinds = prop_oneof![4 => Just(CardKind::MyNumberCard), 1 => Just(CardKind::HpkiCard)];
-    let progress = Progress { step: WorkStep::CardSignature, done: 1, of: 2 };
+    let progress = Progress { step: WorkStep::CardSignature, done: 1, next: 2, of: 2 };
     prop_oneof![
         2 => Just(Input::Armed),
         1 => Just(Input::Disarmed(None)),

@@ -93,7 +93,7 @@ impl Desk {
         let ours = i64::try_from(self.0.clock.now().0).unwrap_or(i64::MAX);
         let theirs = i64::try_from(response.server_time).unwrap_or(i64::MAX);
         self.0.clock_offset_seconds.store(theirs.saturating_sub(ours), Ordering::SeqCst);
-        self.keep_nonce(response.next_nonce);
+        self.keep_nonce(response.next_nonce, self.0.times.nonce_seconds);
         Ok(())
     }
 
@@ -101,7 +101,7 @@ impl Desk {
     async fn prefetch_nonce_now(&self) {
         let _on_its_way = self.0.nonce_on_its_way.lock().await;
         if let Ok((response, _)) = self.0.platform.nonce().await {
-            self.0.nonces.keep(response.next_nonce, self.now(), response.validity_seconds);
+            self.keep_nonce(response.next_nonce, response.validity_seconds);
         }
     }
 }

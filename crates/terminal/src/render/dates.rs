@@ -47,6 +47,21 @@ pub fn date_in_words(date: &CivilDate) -> Bilingual {
     Bilingual::new(ja, format!("{day} {} {year}", name.unwrap_or_default()))
 }
 
+/// Japan Standard Time; it has no summer time.
+const JST: jiff::tz::Offset = jiff::tz::Offset::constant(9);
+
+/// An RFC 3339 instant as a patient in Japan says it: `令和8年11月21日 (2026年) 3:00` / `21 November 2026,
+/// 3:00`. A text that is none is shown as it is.
+pub fn moment_in_words(rfc3339: &str) -> Bilingual {
+    let asis = || Bilingual::new(rfc3339, rfc3339);
+    let Ok(instant) = rfc3339.parse::<jiff::Timestamp>() else { return asis() };
+    let local = JST.to_datetime(instant);
+    let Some(date) = CivilDate::parse(&local.date().to_string()) else { return asis() };
+    let time = format!("{}:{:02}", local.hour(), local.minute());
+    let Bilingual { ja, en } = date_in_words(&date);
+    Bilingual::new(format!("{ja} {time}"), format!("{en}, {time}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +80,14 @@ mod tests {
             let words = date_in_words(&CivilDate::parse(date).unwrap());
             assert_eq!((words.ja.as_str(), words.en.as_str()), (ja, en));
         }
+    }
+
+    #[test]
+    fn moments_are_told_in_japanese_time() {
+        let words = moment_in_words("2026-11-20T18:05:09Z");
+        assert_eq!(words.ja, "令和8年11月21日 (2026年) 3:05");
+        assert_eq!(words.en, "21 November 2026, 3:05");
+        assert_eq!(moment_in_words("2026-11-21T03:05:09+09:00"), words);
+        assert_eq!(moment_in_words("yesterday").en, "yesterday");
     }
 }

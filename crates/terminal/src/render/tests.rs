@@ -112,11 +112,17 @@ fn every_phase_says_what_it_has_to() {
             "action=\"/kiosk/stop\"",
         ],
     );
-    for step in [WorkStep::InstitutionProof, WorkStep::CardSignature, WorkStep::PlatformAnswer] {
-        let progress = Progress { step, done: 3, of: 9 };
+    for step in
+        [WorkStep::Freshness, WorkStep::InstitutionProof, WorkStep::CardSignature, WorkStep::PlatformAnswer]
+    {
+        let progress = Progress { step, done: 3, next: 4, of: 9 };
         must_say(
             &Phase::Working { reader: DESK, place: CardPlace::OnReader, progress },
-            &[&step.text().ja, &step.text().en, "<progress id=\"bar\" value=\"3\" max=\"9\">"],
+            &[
+                &step.text().ja,
+                &step.text().en,
+                "<progress id=\"bar\" value=\"3\" max=\"9\" data-next=\"4\">",
+            ],
         );
     }
     must_say(

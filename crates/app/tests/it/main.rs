@@ -1,0 +1,27 @@
+//! The real binary, driven as a user would: a whole town on free ports, its commands, its pages, and
+//! foreign programs as judges.
+//!
+//! Needs `openssl`, `coreutils`; the modules named `foreign_…` need `pcscd`, `vsmartcard-vpcd`, `opensc`,
+//! `opensc-pkcs11` and root; `browser` needs `chromium` and `chromium-driver`. What is missing is named
+//! with its package.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod browser;
+mod doctor;
+mod fixture;
+mod foreign_opensc;
+mod load_smoke;
+#[path = "../../../card_io/tests/it/pcscd.rs"]
+mod pcscd;
+mod platform_certificates;
+mod platform_edge;
+mod specimen_card;
+mod touches;
+mod town;
+mod webdriver;

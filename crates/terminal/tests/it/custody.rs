@@ -1,0 +1,129 @@
+//! The Secure Element's memory: no counter value twice, whatever happens to the process.
+
+use crate::town::{Estate, SLOW, Town, now};
+use card::secure_element::PersistentState;
+use chassis::entropy::SystemEntropy;
+use protocol::ids::SecureElementId;
+use protocol::statement::TouchStatement;
+use terminal::custody::{COUNTER_BLOCK, Custody, CustodyError, ImageParts, write_image};
+
+fn counters(checks: &[Vec<u8>]) -> Vec<u64> {
+    let statement = |body: &Vec<u8>| {
+        let request: protocol::eligibility_v1::CheckRequest = serde_json::from_slice(body).unwrap();
+        TouchStatement::parse(&request.statement).unwrap().counter
+    };
+    checks.iter().map(statement).collect()
+}
+
+fn on_disk(estate: &Estate) -> PersistentState {
+    PersistentState::from_bytes(&std::fs::read(&estate.state).unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_the_counter_goes_on_behind_everything_given_out() {
+    let town = Town::open(SLOW).await;
+    for _ in 0..2 {
+        let (report, placed) = town.touch().await;
+        assert!(report.answer().is_some());
+        placed.take();
+    }
+    let before = counters(&town.stub.with(|seen| seen.checks.clone()));
+    assert_eq!(before, [1, 2]);
+    // One write reserved the whole block.
+    assert_eq!(on_disk(&town.estate).counter(), COUNTER_BLOCK);
+    let Town { desk, stub, estate, .. } = town;
+    desk.close().await;
+    drop(desk);
+    // The power cut: a new process finds the files as they are. The old one lets go of the lock at its end.
+    let copy = Estate { state: estate.folder.0.join("copy.state"), ..estate };
+    std::fs::copy(copy.folder.0.join("se.state"), &copy.state).unwrap();
+    let town = Town::open_with(copy, stub, SLOW);
+    let (report, _placed) = town.touch().await;
+    assert!(report.answer().is_some(), "{:?}", report.problem());
+    let after = counters(&town.stub.with(|seen| seen.checks.clone()));
+    assert_eq!(after, [1, 2, COUNTER_BLOCK + 1]);
+    assert_eq!(on_disk(&town.estate).counter(), 2 * COUNTER_BLOCK);
+    town.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_written_does_not_leave() {
+    let town = Town::open(SLOW).await;
+    town.until_idle().await;
+    // A folder in the state's place cannot be replaced by a file.
+    std::fs::remove_file(&town.estate.state).unwrap();
+    std::fs::create_dir(&town.estate.state).unwrap();
+    let (report, placed) = town.touch().await;
+    let problem = report.problem().unwrap();
+    assert_eq!(problem.code, protocol::problem::ProblemCode::SecureElementRefused);
+    assert_eq!((report.card_signatures, report.network_round_trips), (0, 0));
+    assert_eq!(town.estate.card.signatures(), 0);
+    placed.take();
+    town.close().await;
+}
+
+#[test]
+fn one_secure_element_has_one_holder() {
+    let estate = Estate::new();
+    let first = estate.custody();
+    let second = Custody::open(&estate.image, &estate.state, Box::new(SystemEntropy));
+    assert!(matches!(second, Err(CustodyError::InUse { .. })));
+    drop(first);
+    estate.custody();
+}
+
+#[test]
+fn broken_files_are_refused_and_named() {
+    let estate = Estate::new();
+    drop(estate.custody());
+    let open = || Custody::open(&estate.image, &estate.state, Box::new(SystemEntropy)).map(drop);
+    let state = std::fs::read(&estate.state).unwrap();
+    std::fs::write(&estate.state, &state[..state.len() - 1]).unwrap();
+    assert!(matches!(open(), Err(CustodyError::State { path }) if path == estate.state));
+    std::fs::write(&estate.state, &state).unwrap();
+    open().unwrap();
+    let image = std::fs::read_to_string(&estate.image).unwrap();
+    for (from, to) in [
+        ("\"version\": 1", "\"version\": 2"),
+        ("\"unlock_key\": \"", "\"unlock_key\": \"AAAA"),
+        ("\"chain\": \"", "\"chain\": \"AAAA"),
+        ("{", "{\"surprise\": 1,"),
+        ("}", ""),
+    ] {
+        assert!(image.contains(from));
+        std::fs::write(&estate.image, image.replacen(from, to, 1)).unwrap();
+        let refused = open();
+        assert!(
+            matches!(&refused, Err(CustodyError::Image { path, .. }) if *path == estate.image),
+            "{from}: {refused:?}"
+        );
+    }
+    std::fs::remove_file(&estate.image).unwrap();
+    assert!(matches!(open(), Err(CustodyError::Unreadable { path, .. }) if path == estate.image));
+}
+
+#[test]
+fn an_image_whose_parts_do_not_fit_is_not_even_written() {
+    let estate = Estate::new();
+    let path = estate.folder.0.join("bad.json");
+    let parts = ImageParts {
+        secure_element: SecureElementId(*b"SE000002"),
+        institution_key_pkcs8: &[1, 2, 3],
+        chain: &[],
+        unlock_key_spki: &[],
+        made_at: now(),
+    };
+    assert!(matches!(write_image(&path, &parts), Err(CustodyError::Image { .. })));
+    assert!(!path.exists());
+}
+
+#[test]
+fn the_image_is_readable_by_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let estate = Estate::new();
+    drop(estate.custody());
+    for path in [&estate.image, &estate.state] {
+        let mode = std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", path.display());
+    }
+}
