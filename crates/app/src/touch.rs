@@ -246,7 +246,7 @@ pub(crate) fn print_ladder(touched: &Touched) {
             StepPlace::Terminal => "端末 terminal",
         };
         println!(
-            "  {:>2}  {:<34} {:>8.2} ms  {:>5} → {:<5} B  {party}",
+            "  {:>2}  {:<44} {:>8.2} ms  {:>5} → {:<5} B  {party}",
             place + 1,
             step.name,
             step.ms,

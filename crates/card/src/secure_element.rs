@@ -257,6 +257,7 @@ struct VolatileState {
 type Reply = Result<Answer, StatusWord>;
 
 /// An emulated Secure Element.
+#[doc(alias = "セキュアエレメント")]
 #[derive(Debug)]
 pub struct SecureElement {
     image: SecureElementImage,

@@ -11,6 +11,7 @@ use protocol::time::UnixSeconds;
 const VERSION: u8 = 1;
 
 /// One check as it is recorded.
+#[doc(alias = "監査記録")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditRecord {
     /// Its number, as the answer names it.

@@ -106,18 +106,18 @@ async fn check_known(
     // From here on the touch is real: whatever the outcome, it is recorded and the counter is used up.
     let number = platform.take_audit_record_number();
     let judged = judge_holder(platform, &path, &serial, &request, now);
-    let outcome = match &judged {
+    let outcome = match judged {
         Ok(answer) => {
             metrics::counter!("kazasu_checks_answered_total").increment(1);
             answered(platform, &terminal, answer, number)
         }
         Err(refusal @ (Refusal::Store(_) | Refusal::Log(_) | Refusal::OwnKey)) => {
-            return Ok(refused(platform, &terminal, refusal, language, None));
+            return Ok(refused(platform, &terminal, &refusal, language, None));
         }
         Err(refusal) => {
             metrics::counter!("kazasu_checks_refused_total", "code" => refusal.to_problem().code.as_str())
                 .increment(1);
-            refused(platform, &terminal, refusal, language, Some(number))
+            refused(platform, &terminal, &refusal, language, Some(number))
         }
     };
     let kept = LastOutcome {
@@ -138,12 +138,8 @@ async fn check_known(
     Ok(outcome)
 }
 
-fn answered(platform: &Platform, terminal: &TerminalKeyHash, answer: &Answer, number: u64) -> Outcome {
-    let response = CheckResponse {
-        answer: answer.clone(),
-        audit_record: number,
-        next_nonce: platform.next_nonce(terminal),
-    };
+fn answered(platform: &Platform, terminal: &TerminalKeyHash, answer: Answer, number: u64) -> Outcome {
+    let response = CheckResponse { answer, audit_record: number, next_nonce: platform.next_nonce(terminal) };
     Outcome { status: 200, body: serde_json::to_vec(&response).unwrap_or_default() }
 }
 
@@ -226,12 +222,20 @@ fn holder_status(
     validate::conclude(path, now, status, OnUnknownStatus::Refuse)
 }
 
-/// The civil day in Japan (UTC+9, no summer time): coverage begins and ends with it.
+/// The civil day in Japan (UTC+9, no summer time): coverage begins and ends with it. Days from the
+/// epoch to a Gregorian date by whole eras of 400 years.
 pub fn japanese_day(now: UnixSeconds) -> CivilDate {
-    let shifted = i64::try_from(now.0.saturating_add(9 * 3600)).unwrap_or(i64::MAX);
-    let text =
-        jiff::Timestamp::from_second(shifted).map(|t| t.strftime("%Y-%m-%d").to_string()).unwrap_or_default();
-    CivilDate::parse(&text).unwrap_or_else(CivilDate::epoch)
+    const ERA_DAYS: u64 = 146_097;
+    // Counted from 0000-03-01, so that a leap day is the last of its year.
+    let days = now.0.saturating_add(9 * 3600) / 86_400 + 719_468;
+    let (era, day_of_era) = (days / ERA_DAYS, days % ERA_DAYS);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    CivilDate::parse(&format!("{year:04}-{month:02}-{day:02}")).unwrap_or_else(CivilDate::epoch)
 }
 
 #[cfg(test)]
@@ -243,5 +247,14 @@ mod tests {
         // 2026-11-22T14:59:59Z is 23:59:59 in Tokyo.
         assert_eq!(japanese_day(UnixSeconds(1_795_359_599)).as_str(), "2026-11-22");
         assert_eq!(japanese_day(UnixSeconds(1_795_359_600)).as_str(), "2026-11-23");
+    }
+
+    #[test]
+    fn every_day_for_two_centuries_as_a_date_library_has_it() {
+        for day in 0..73_000u64 {
+            let at = UnixSeconds(day * 86_400 + 12 * 3600);
+            let theirs = jiff::Timestamp::from_second(i64::try_from(at.0 + 9 * 3600).unwrap()).unwrap();
+            assert_eq!(japanese_day(at).as_str(), theirs.strftime("%Y-%m-%d").to_string());
+        }
     }
 }

@@ -17,6 +17,7 @@ pub enum Standing {
 }
 
 /// A terminal as registered: key, institution, Secure Element.
+#[doc(alias = "登録端末")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RegisteredTerminal {
     /// SHA-256 of its TLS SubjectPublicKeyInfo.

@@ -9,6 +9,7 @@ use pki::serial::SerialNumber;
 use protocol::time::UnixSeconds;
 
 /// What happened to a person or a card: the rows of the report's table "Reason of Revocation".
+#[doc(alias = "失効事由")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum CardEvent {
     /// Moved, married: one of the four attributes changed.

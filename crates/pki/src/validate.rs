@@ -401,6 +401,7 @@ pub enum StatusBasis {
 
 /// Evidence that a certificate is good at an instant: issued by an anchor for its profile, within its
 /// dates, and not revoked. A decision takes this instead of a boolean; [`conclude`] alone makes it.
+#[doc(alias = "有効性確認済み証明書")]
 #[must_use]
 pub struct CertificateGood {
     serial: SerialNumber,

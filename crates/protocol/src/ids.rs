@@ -235,6 +235,7 @@ impl fmt::Debug for TerminalKeyHash {
 }
 
 /// Identifier of a Secure Element: 8 octets, in its FCI.
+#[doc(alias = "セキュアエレメント識別子")]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecureElementId(pub [u8; 8]);
 

@@ -18,6 +18,7 @@ pub const UNLOCK_DOMAIN: &[u8] = b"KAZASU-SE-UNLOCK-v1";
 /// | 56 | 8 | issued at, Unix seconds, big-endian |
 /// | 64 | 8 | not after, Unix seconds, big-endian |
 /// | 72 | 4 | uses at most, big-endian |
+#[doc(alias = "活性化ポリシー")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UnlockPolicy {
     /// The Secure Element that asked.
