@@ -9,7 +9,7 @@ use crate::decide::decide;
 use crate::error::Refusal;
 use crate::hashes::{sha256, sha256_of};
 use crate::platform::{KnownTerminal, Platform};
-use crate::replay::{Freshness, judge};
+use crate::replay::{Freshness, Remembered, judge};
 use crate::store::LastOutcome;
 use pki::revocation::{RevocationReason, Status, UnknownCause};
 use pki::validate::{self, CertificateGood, CertificateProblem, OnUnknownStatus, PathGood, Profile};
@@ -34,12 +34,7 @@ pub struct Outcome {
 ///
 /// A touch that turns out to be real is recorded and remembered even if the caller goes away in the
 /// middle: its last part runs as a task of its own.
-pub async fn check(
-    platform: &Arc<Platform>,
-    key_hash: [u8; 32],
-    request: &[u8],
-    language: Language,
-) -> Outcome {
+pub async fn check(platform: &Platform, key_hash: [u8; 32], request: &[u8], language: Language) -> Outcome {
     let terminal = TerminalKeyHash(key_hash);
     let outcome = match platform.terminal(key_hash) {
         Ok(known) => check_known(platform, &known, request, language).await,
@@ -72,7 +67,7 @@ fn refused(
 }
 
 async fn check_known(
-    platform: &Arc<Platform>,
+    platform: &Platform,
     known: &KnownTerminal,
     body: &[u8],
     language: Language,
@@ -87,11 +82,15 @@ async fn check_known(
     let touch_sha256 = sha256_of([&request.statement[..], &request.signature]);
     // Held to the end: two requests with one counter must not both be new.
     let slot = platform.ledger.slot(&terminal);
-    let mut last = slot.lock_owned().await;
-    match judge(last.as_ref(), statement.counter, &touch_sha256) {
+    let mut last = slot.lock().await;
+    match judge(last.as_ref().map(|l| &l.outcome), statement.counter, &touch_sha256) {
         Freshness::New => {}
         Freshness::Repeat { status, body } => {
             metrics::counter!("kazasu_checks_repeated_total").increment(1);
+            // The first caller may have gone away before its record was durable.
+            if let Some(record) = last.as_ref().and_then(|l| l.record.as_ref()) {
+                record.durable().await.map_err(|e| Refusal::Log(e.to_string()))?;
+            }
             return Ok(Outcome { status, body });
         }
         Freshness::Replayed { highest } => return Err(Refusal::Replayed { highest }),
@@ -126,15 +125,11 @@ async fn check_known(
         status: outcome.status,
         body: outcome.body.clone(),
     };
-    // The connection may break while the disk is being waited for, and this future be dropped with it.
-    // Log and memory must not part then: a counter that is in the log is used up.
-    let recording = Arc::clone(platform);
-    let recorded = tokio::spawn(async move {
-        recording.record(number, now, terminal, &serial, &kept).await?;
-        *last = Some(kept);
-        Ok::<(), Refusal>(())
-    });
-    recorded.await.map_err(|e| Refusal::Log(e.to_string()))??;
+    let record = platform.record(number, now, terminal, &serial, &kept).await?;
+    // No await between the hand-over and this line: the connection may break at any await, and this
+    // future be dropped with it, but log and memory never part.
+    *last = Some(Remembered { outcome: kept, record: Some(record.clone()) });
+    record.durable().await.map_err(|e| Refusal::Log(e.to_string()))?;
     Ok(outcome)
 }
 

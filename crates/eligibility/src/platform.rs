@@ -10,7 +10,7 @@ use crate::path_cache::PathCache;
 use crate::replay::ReplayLedger;
 use crate::revocation::CurrentRevocation;
 use crate::store::{Checkpoint, LastOutcome, RegisteredTerminal, Standing, Store};
-use chassis::durable_log::DurableLog;
+use chassis::durable_log::{DurableLog, Pending};
 use chassis::entropy::SystemEntropy;
 use pki::validate::TrustAnchor;
 use protocol::ids::{AuthCertSerial, TerminalKeyHash};
@@ -160,7 +160,7 @@ impl Platform {
         self.next_audit_record.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Writes the record of one check; returns only when it is durable.
+    /// Hands the record of one check to the log. It is durable when the returned value says so.
     pub(crate) async fn record(
         &self,
         number: u64,
@@ -168,7 +168,7 @@ impl Platform {
         terminal: TerminalKeyHash,
         serial: &AuthCertSerial,
         outcome: &LastOutcome,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Pending, Refusal> {
         let record = AuditRecord {
             number,
             at,
@@ -176,11 +176,11 @@ impl Platform {
             holder_tag: self.keys.holder_tag(serial),
             outcome: outcome.clone(),
         };
-        self.log.append(record.encode()).await.map_err(|e| Refusal::Log(e.to_string()))?;
+        let pending = self.log.enqueue(record.encode()).await.map_err(|e| Refusal::Log(e.to_string()))?;
         metrics::counter!("kazasu_audit_records_total").increment(1);
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
         metrics::gauge!("kazasu_audit_syncs").set(self.log.stats().syncs as f64);
-        Ok(())
+        Ok(pending)
     }
 
     /// Saves what a restart needs, so that it replays little of the log.

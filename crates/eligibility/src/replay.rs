@@ -2,6 +2,7 @@
 //! seen is new; the last touch (statement and signature) repeated byte for byte gets its answer again; all else is refused.
 
 use crate::store::LastOutcome;
+use chassis::durable_log::Pending;
 use protocol::ids::TerminalKeyHash;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,9 +38,19 @@ pub fn judge(last: Option<&LastOutcome>, counter: u64, touch_sha256: &[u8; 32]) 
     }
 }
 
+/// A terminal's last outcome, and its record on the way to the disk (none after a restart: then it is
+/// there). Nobody gets the outcome before the record is durable.
+#[derive(Clone, Debug)]
+pub struct Remembered {
+    /// The outcome.
+    pub outcome: LastOutcome,
+    /// Its record.
+    pub record: Option<Pending>,
+}
+
 /// One terminal's place in the ledger. The async lock is held over a whole check, so that two requests
 /// with one counter cannot both be new.
-pub type TerminalSlot = Arc<tokio::sync::Mutex<Option<LastOutcome>>>;
+pub type TerminalSlot = Arc<tokio::sync::Mutex<Option<Remembered>>>;
 
 /// Last outcomes of all terminals seen.
 #[derive(Debug, Default)]
@@ -52,7 +63,9 @@ impl ReplayLedger {
     pub fn from_outcomes(outcomes: impl IntoIterator<Item = (TerminalKeyHash, LastOutcome)>) -> Self {
         let slots = outcomes
             .into_iter()
-            .map(|(terminal, last)| (terminal, Arc::new(tokio::sync::Mutex::new(Some(last)))))
+            .map(|(terminal, outcome)| {
+                (terminal, Arc::new(tokio::sync::Mutex::new(Some(Remembered { outcome, record: None }))))
+            })
             .collect();
         Self { slots: Mutex::new(slots) }
     }
@@ -71,8 +84,14 @@ impl ReplayLedger {
         };
         let mut outcomes = Vec::with_capacity(slots.len());
         for (terminal, slot) in slots {
-            if let Some(last) = slot.lock().await.clone() {
-                outcomes.push((terminal, last));
+            let Some(last) = slot.lock().await.clone() else { continue };
+            // What is not on disk must not be in a checkpoint either.
+            let is_recorded = match &last.record {
+                Some(record) => record.durable().await.is_ok(),
+                None => true,
+            };
+            if is_recorded {
+                outcomes.push((terminal, last.outcome));
             }
         }
         outcomes

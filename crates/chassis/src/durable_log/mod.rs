@@ -226,6 +226,15 @@ impl DurableLog {
     /// # Errors
     /// [`LogError::Poisoned`], [`LogError::PayloadSize`], [`LogError::Closed`].
     pub async fn append(&self, payload: Vec<u8>) -> Result<Position, LogError> {
+        self.enqueue(payload).await?.durable().await
+    }
+
+    /// Hands `payload` over to be written, waiting only while the queue is full. Once this returns, the
+    /// record is written whether or not anybody waits for it; [`Pending::durable`] says when it is safe.
+    ///
+    /// # Errors
+    /// As [`DurableLog::append`]; then nothing was handed over.
+    pub async fn enqueue(&self, payload: Vec<u8>) -> Result<Pending, LogError> {
         if payload.is_empty() || payload.len() > self.payload_bytes_max {
             return Err(LogError::PayloadSize { bytes: payload.len(), bytes_max: self.payload_bytes_max });
         }
@@ -235,8 +244,7 @@ impl DurableLog {
             Err(_) => return Err(self.shared.refusal()),
         }
         let (batch, sequence) = self.shared.enqueue(payload)?;
-        batch.wait().await?;
-        Ok(Position { sequence })
+        Ok(Pending { batch, sequence })
     }
 
     /// Calls `each(sequence, payload)` for every durable record from `from_sequence` on, in order, up
@@ -300,6 +308,24 @@ impl Drop for DurableLog {
         if let Err(error) = self.finish() {
             tracing::error!(%error, "the log did not close cleanly");
         }
+    }
+}
+
+/// A record on its way to the disk. Clones wait for the same record.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    batch: Arc<Batch>,
+    sequence: u64,
+}
+
+impl Pending {
+    /// Returns when the record is durable; at once if it already is.
+    ///
+    /// # Errors
+    /// [`LogError::Poisoned`] or [`LogError::Closed`]: the record is not, and will not be, acknowledged.
+    pub async fn durable(&self) -> Result<Position, LogError> {
+        self.batch.wait().await?;
+        Ok(Position { sequence: self.sequence })
     }
 }
 
