@@ -17,7 +17,7 @@
 //! - No answer leaves before its audit record is durable; every real touch has exactly one record.
 //! - The serial comes from the certificate that was verified. There is no field for another one.
 //! - A status that is missing or too old is *unknown*, and unknown is refused.
-//! - Per terminal the counter only rises; only the last request repeated byte for byte is answered again.
+//! - Per terminal the counter only rises; only the last touch repeated byte for byte is answered again.
 //! - No national personal number, no medical ID: there is no type for either here.
 
 pub mod audit;
