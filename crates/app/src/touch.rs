@@ -201,10 +201,10 @@ pub(crate) async fn touch_in_process(town: &Town, name: &str) -> anyhow::Result<
 async fn touch_through_reader(town: &Town, name: &str, reader: &str) -> anyhow::Result<Touched> {
     let desk = DeskApi::of(town)?;
     let before = desk.session(0, Duration::ZERO).await?;
+    desk.attach(reader).await?;
     if !before.is_free() && before.token.is_none() {
         return Err(DeskRefused(Box::new(Problem::new(ProblemCode::DeskBusy))).into());
     }
-    desk.attach(reader).await?;
     let report = match before.token {
         // The card was there before the command: the question is already on the screen.
         Some(token) => answer_question(&desk, before.revision, &token).await?,

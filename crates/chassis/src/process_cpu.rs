@@ -103,7 +103,8 @@ mod tests {
                 digest.copy_from_slice(next.as_ref());
             }
         }
-        assert!(process_nanoseconds(me).unwrap() >= process + 20_000_000);
+        // Read a little later than the thread's, and up to a tick behind.
+        assert!(process_nanoseconds(me).unwrap() >= process + 10_000_000);
         assert!(process_total_nanoseconds(me).unwrap() >= 10_000_000);
     }
 
