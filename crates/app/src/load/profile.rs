@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn the_samples_are_good() {
-        for name in ["smoke.toml", "morning.toml"] {
+        for name in ["smoke.toml", "morning.toml", "quiet.toml"] {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples/load").join(name);
             let profile = Profile::read(&path).unwrap();
             assert!(profile.checks() > 1000);
