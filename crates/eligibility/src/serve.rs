@@ -63,6 +63,13 @@ pub fn open(config: &Config) -> Result<Arc<Platform>, ServeError> {
         DurableLog::open(&config.audit_log, LogOptions { gather_max: GATHER_MAX, ..LogOptions::default() })
             .map_err(failed("opening the audit log"))?;
     tracing::info!(records = recovery.last_sequence, "audit log opened");
+    if let Some(torn) = &recovery.torn_tail {
+        // Nobody was promised it; but an operator should know that the last stop was not a clean one.
+        tracing::warn!(
+            sequence = torn.sequence,
+            "a half-written record at the end of the audit log was cut off"
+        );
+    }
     let keys = PlatformKeys::open(&config.keys, &mut SystemEntropy).map_err(failed("opening the keys"))?;
     let revocation = Arc::new(CurrentRevocation::open(Arc::clone(&anchors), &config.revocation.kept));
     let platform = Platform::recover(Parts {
