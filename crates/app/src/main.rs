@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 /// A room leaves one processor to the kernel's network work and its log's writer: with a worker on every
-/// processor, workers wake each other more than they work (measured: 8 % of a check's CPU on two).
+/// processor, workers wake each other more than they work (docs/performance.md).
 fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if matches!(command, Command::Serve(_)) {

@@ -32,8 +32,8 @@ pub struct Outcome {
 
 /// Checks one touch.
 ///
-/// A touch that turns out to be real is recorded and remembered even if the caller goes away in the
-/// middle: its last part runs as a task of its own.
+/// The caller may go away at any await: a touch is then either untouched, or both in the log's hands and
+/// remembered.
 pub async fn check(platform: &Platform, key_hash: [u8; 32], request: &[u8], language: Language) -> Outcome {
     let terminal = TerminalKeyHash(key_hash);
     let outcome = match platform.terminal(key_hash) {
