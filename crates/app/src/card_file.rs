@@ -4,8 +4,9 @@ use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use card::EmulatedCard;
 use card::cvc::{CvcPublicKey, KeyReference};
+use card::image::CardImage;
 use card::my_number_card::{
-    AuthPin, CardImage, CertifiedKey, MyNumberCard, PersistentState, SignPassword, SignatureFunction,
+    AuthPin, CertifiedKey, MyNumberCard, PersistentState, Personalisation, SignPassword, SignatureFunction,
 };
 use card::rsa_key::CardRsaKey;
 use protocol::entropy::Entropy;
@@ -76,16 +77,17 @@ impl CardFile {
         )?;
         let holder = self.card_holder_auth.open()?;
         let pin = AuthPin::parse(&self.auth_pin)?;
-        Ok(match (&self.document_signature, &self.sign_password) {
+        let holder = match (&self.document_signature, &self.sign_password) {
             (Some(certified), Some(password)) => {
                 let function = SignatureFunction {
                     certified: certified.open()?,
                     password: SignPassword::parse(password)?,
                 };
-                CardImage::adult(holder, pin, function, root)
+                Personalisation::adult(holder, pin, function, root)
             }
-            _ => CardImage::child(holder, pin, root),
-        })
+            _ => Personalisation::child(holder, pin, root),
+        };
+        Ok(holder.image()?)
     }
 
     /// Writes the file for its owner alone.
@@ -111,7 +113,7 @@ impl KeptCard {
         let image = file.image()?;
         let state = path.with_extension("state");
         let card = match std::fs::read(&state) {
-            Ok(bytes) => MyNumberCard::resume(image, PersistentState::from_bytes(&bytes)?),
+            Ok(bytes) => MyNumberCard::resume(image, PersistentState::from_bytes(&bytes)?)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => MyNumberCard::new(image),
             Err(error) => return Err(error).with_context(|| format!("reading {}", state.display())),
         };

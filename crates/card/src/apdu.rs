@@ -202,6 +202,18 @@ impl Answer {
         Self { data, status: StatusWord::OK }
     }
 
+    /// 9000 with a copy of this data, and room for the status word.
+    pub(crate) fn copied(data: &[u8]) -> Self {
+        let mut copy = Vec::with_capacity(data.len() + 2);
+        copy.extend_from_slice(data);
+        Self::with(copy)
+    }
+
+    /// A status word without data.
+    pub(crate) const fn status(status: StatusWord) -> Self {
+        Self { data: Vec::new(), status }
+    }
+
     /// The response APDU of an answer or of the status word that refuses.
     pub(crate) fn encode(result: Result<Self, StatusWord>) -> Vec<u8> {
         let (mut bytes, status) = match result {
@@ -226,6 +238,14 @@ impl StatusWord {
     pub const AUTHENTICATION_FAILED: Self = Self(0x6300);
     /// Lengths do not fit the command, or the APDU is malformed.
     pub const WRONG_LENGTH: Self = Self(0x6700);
+    /// A logical channel other than the basic one.
+    pub const CHANNEL_NOT_SUPPORTED: Self = Self(0x6881);
+    /// Secure messaging in an application that has none.
+    pub const SECURE_MESSAGING_NOT_SUPPORTED: Self = Self(0x6882);
+    /// A piece of a chained command that does not belong to the pieces before it.
+    pub const LAST_OF_CHAIN_EXPECTED: Self = Self(0x6883);
+    /// A command that cannot come in pieces.
+    pub const CHAINING_NOT_SUPPORTED: Self = Self(0x6884);
     /// The current file is of a kind that the command cannot work on.
     pub const WRONG_FILE_KIND: Self = Self(0x6981);
     /// The access rule asks for a PIN, a password or an institution that is not there.
@@ -236,12 +256,18 @@ impl StatusWord {
     pub const CONDITIONS: Self = Self(0x6985);
     /// No file is selected.
     pub const NO_CURRENT_FILE: Self = Self(0x6986);
+    /// Secure messaging: a data object is missing.
+    pub const SM_OBJECT_MISSING: Self = Self(0x6987);
+    /// Secure messaging: a data object is wrong, its checksum for example.
+    pub const SM_OBJECT_WRONG: Self = Self(0x6988);
     /// Loading a terminal certificate: the issuer's signature does not hold.
     pub const WRONG_CERTIFICATE_SIGNATURE: Self = Self(0x6988);
     /// The data field is not what the command takes.
     pub const WRONG_DATA: Self = Self(0x6A80);
     /// No such application or file.
     pub const NOT_FOUND: Self = Self(0x6A82);
+    /// No record with this number.
+    pub const RECORD_NOT_FOUND: Self = Self(0x6A83);
     /// Secure Element: the arming's uses, or the counter, are used up.
     pub const USES_EXHAUSTED: Self = Self(0x6A84);
     /// Parameters P1, P2 that the command does not know.
@@ -262,6 +288,16 @@ impl StatusWord {
     /// 63Cx: VERIFY and CHANGE REFERENCE DATA, `tries` left (at most 15 are shown).
     pub const fn tries_left(tries: u8) -> Self {
         Self(0x63C0 | (if tries > 15 { 15 } else { tries }) as u16)
+    }
+
+    /// 61xx: `left` octets wait for GET RESPONSE; 00 stands for 256 and more.
+    pub const fn more_data(left: usize) -> Self {
+        Self(0x6100 | (if left > 255 { 0 } else { left }) as u16)
+    }
+
+    /// 6Cxx: Le does not fit, `available` octets are there; 00 stands for 256 and more.
+    pub const fn wrong_expected_length(available: usize) -> Self {
+        Self(0x6C00 | (if available > 255 { 0 } else { available }) as u16)
     }
 
     /// The x of a 63Cx.

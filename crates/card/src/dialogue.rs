@@ -20,7 +20,7 @@ pub mod read_certificates;
 pub mod recognise;
 
 use crate::apdu::{ApduError, CommandBuilder, ResponseApdu, StatusWord};
-use crate::jpki_ap::JPKI_AID;
+use crate::my_number_card::jpki::JPKI_AID;
 use std::fmt;
 
 /// To whom a command goes.

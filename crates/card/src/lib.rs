@@ -12,8 +12,9 @@
 //! | [`cvc`] | card-verifiable certificates of the terminal chain |
 //! | [`rsa_key`] | the RSA-2048 keys that cards hold |
 //! | [`emulated`] | [`EmulatedCard`], what every card looks like to a transport |
-//! | [`my_number_card`] | the patient's card: image, persistent state, power |
-//! | [`jpki_ap`] | its JPKI application: files, PINs, signature, institution authentication |
+//! | [`image`] | card images: what is on a card and who may do what, as a readable file |
+//! | [`cos`] | the card operating system, which runs any image |
+//! | [`my_number_card`] | the patient's card: its layout, and contents for one holder |
 //! | [`secure_element`] | the terminal's second card, which holds the institution key |
 //! | [`dialogue`] | the terminal side of everything above |
 //!
@@ -26,10 +27,11 @@
 //! - No bytes from the other side make either side panic.
 
 pub mod apdu;
+pub mod cos;
 pub mod cvc;
 pub mod dialogue;
 pub mod emulated;
-pub mod jpki_ap;
+pub mod image;
 pub mod my_number_card;
 pub mod rsa_key;
 pub mod secure_element;

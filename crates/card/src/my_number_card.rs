@@ -1,26 +1,36 @@
-//! The patient's card as an emulated card: what it is built from, what it keeps, what it forgets.
+//! The patient's card: what is put on it for its holder, and what tests ask of it.
 //!
-//! Three kinds of state are three types. [`CardImage`] is what the issuer put on the card and never
-//! changes; [`PersistentState`] is what the card itself changes and a power cut must not undo (retry
-//! counters, changed PINs); the volatile state lives from power-on to power-off and is dropped whole.
+//! What the card is and who may do what on it stands in its image, `layouts/my_number_card.toml`; the
+//! card operating system ([`crate::cos`]) runs it. Here personal data and keys become contents for the
+//! image's slots.
 
-use crate::apdu::{Answer, CommandApdu, StatusWord};
+pub mod jpki;
+
+use crate::cos::Card;
 use crate::cvc::CvcPublicKey;
 use crate::emulated::EmulatedCard;
-use crate::jpki_ap::{self, JpkiAp};
-use crate::rsa_key::CardRsaKey;
+use crate::image::{CardImage, Contents, ImageError, Layout, LayoutError, terminal_root_octets};
+use crate::rsa_key::{CardRsaKey, RsaKeyError};
+use jpki::fid;
 use protocol::entropy::Entropy;
 use std::fmt;
+use std::sync::{Arc, LazyLock};
 use zeroize::Zeroizing;
 
-/// The contact interface's answer to reset that card readers' software knows the card by.
-pub const ATR: [u8; 9] = [0x3B, 0xE0, 0x00, 0xFF, 0x81, 0x31, 0xFE, 0x45, 0x14];
-/// Wrong tries until the authentication PIN blocks.
-pub const AUTH_PIN_TRIES: u8 = 3;
-/// Wrong tries until the signature password blocks.
-pub const SIGN_PASSWORD_TRIES: u8 = 5;
+pub use crate::cos::{PersistentState, StateError};
+
 /// Octets of the token information file.
 pub const TOKEN_INFO_LEN: usize = 160;
+
+/// The texts that the built-in layout stands in: the card with its JPKI application, and a file for
+/// each other application.
+const LAYOUT: [&str; 1] = [include_str!("../layouts/my_number_card.toml")];
+
+/// The built-in layout of a My Number Card.
+pub fn layout() -> Result<&'static Layout, LayoutError> {
+    static PARSED: LazyLock<Result<Layout, LayoutError>> = LazyLock::new(|| Layout::from_parts(&LAYOUT));
+    PARSED.as_ref().map_err(Clone::clone)
+}
 
 /// Why a secret does not have the form the card asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -157,9 +167,20 @@ impl TokenInfo {
     }
 }
 
-/// What the issuer puts on a card.
+/// Why a card cannot be made.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PersonalisationError {
+    /// The contents do not fit the layout.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A private key cannot be written.
+    #[error(transparent)]
+    Key(#[from] RsaKeyError),
+}
+
+/// What the issuer puts on one holder's card.
 #[derive(Debug)]
-pub struct CardImage {
+pub struct Personalisation {
     /// Card-holder authentication: key, certificate, issuer.
     pub card_holder_auth: CertifiedKey,
     /// The authentication PIN at issue.
@@ -172,7 +193,10 @@ pub struct CardImage {
     pub token_info: TokenInfo,
 }
 
-impl CardImage {
+/// In the presence file (EF 0008): a certificate is there.
+const PRESENT: u8 = 0x8F;
+
+impl Personalisation {
     /// A card with both functions.
     pub fn adult(
         card_holder_auth: CertifiedKey,
@@ -190,119 +214,33 @@ impl CardImage {
         let token_info = TokenInfo::emulated();
         Self { card_holder_auth, auth_pin, document_signature: None, terminal_root, token_info }
     }
-}
 
-/// Why bytes are not an exported state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum StateError {
-    /// Not an exported state of this kind, or of another version.
-    #[error("not an exported state of this kind and version")]
-    Format,
-    /// A counter or a secret outside its range.
-    #[error("a counter or a secret is out of range")]
-    Range,
-}
-
-/// A secret with its retry counter.
-#[derive(Clone)]
-pub(crate) struct Credential {
-    pub(crate) secret: Zeroizing<Vec<u8>>,
-    pub(crate) tries_left: u8,
-}
-
-/// What the card changes by itself and keeps without power: retry counters and PINs.
-///
-/// The owner writes [`Self::to_bytes`] away after every exchange that changed it, before the answer
-/// goes out, as a real card does.
-#[derive(Clone)]
-pub struct PersistentState {
-    pub(crate) auth_pin: Credential,
-    pub(crate) sign_password: Option<Credential>,
-}
-
-impl fmt::Debug for PersistentState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PersistentState")
-            .field("auth_pin_tries_left", &self.auth_pin_tries_left())
-            .field("sign_password_tries_left", &self.sign_password_tries_left())
-            .finish_non_exhaustive()
-    }
-}
-
-impl PartialEq for PersistentState {
-    fn eq(&self, other: &Self) -> bool {
-        *self.to_bytes() == *other.to_bytes()
-    }
-}
-
-impl Eq for PersistentState {}
-
-const STATE_MAGIC: &[u8; 5] = b"KZMC\x01";
-
-impl PersistentState {
-    /// The state of a card that leaves the factory: PINs as in the image, all tries left.
-    pub fn factory(image: &CardImage) -> Self {
-        let credential =
-            |secret: &[u8], tries_left| Credential { secret: Zeroizing::new(secret.to_vec()), tries_left };
-        Self {
-            auth_pin: credential(image.auth_pin.octets(), AUTH_PIN_TRIES),
-            sign_password: image
-                .document_signature
-                .as_ref()
-                .map(|function| credential(function.password.octets(), SIGN_PASSWORD_TRIES)),
+    /// The contents of the layout's slots.
+    pub fn contents(&self) -> Result<Contents, RsaKeyError> {
+        let mut contents = Contents::new();
+        contents.fill("auth.certificate", self.card_holder_auth.end_entity_der.as_slice());
+        contents.fill("auth.issuer", self.card_holder_auth.issuer_der.as_slice());
+        contents.fill("auth.key", self.card_holder_auth.private_key.pkcs8_der()?.as_slice());
+        contents.fill("auth.pin", self.auth_pin.octets());
+        contents.fill("terminal.root", terminal_root_octets(&self.terminal_root));
+        contents.fill("token.information", self.token_info.octets().as_slice());
+        let mut presence = [0, PRESENT, 0];
+        if let Some(SignatureFunction { certified, password }) = &self.document_signature {
+            presence = [PRESENT, PRESENT, 0];
+            contents.fill("sign.certificate", certified.end_entity_der.as_slice());
+            contents.fill("sign.issuer", certified.issuer_der.as_slice());
+            contents.fill("sign.key", certified.private_key.pkcs8_der()?.as_slice());
+            contents.fill("sign.password", password.octets());
         }
+        contents.fill("certificates.presence", presence);
+        Ok(contents)
     }
 
-    /// Tries left before the authentication PIN blocks: 0 (blocked) to 3.
-    pub const fn auth_pin_tries_left(&self) -> u8 {
-        self.auth_pin.tries_left
+    /// The card image of this holder, in the built-in layout.
+    pub fn image(&self) -> Result<CardImage, PersonalisationError> {
+        let layout = layout().map_err(ImageError::from)?;
+        Ok(CardImage::new(layout, &self.contents()?)?)
     }
-
-    /// Tries left before the signature password blocks: 0 (blocked) to 5; `None` without signature.
-    pub fn sign_password_tries_left(&self) -> Option<u8> {
-        self.sign_password.as_ref().map(|credential| credential.tries_left)
-    }
-
-    /// The state as bytes for a file. Holds the PINs: the file must be as secret as the card.
-    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut bytes = Zeroizing::new(STATE_MAGIC.to_vec());
-        for credential in [Some(&self.auth_pin), self.sign_password.as_ref()] {
-            // A secret is never empty, so length 0 says that there is none.
-            let (tries, secret) = credential.map_or((0, &[][..]), |c| (c.tries_left, &c.secret[..]));
-            bytes.push(tries);
-            bytes.extend(u8::try_from(secret.len()));
-            bytes.extend_from_slice(secret);
-        }
-        bytes
-    }
-
-    /// Parses what [`Self::to_bytes`] made.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
-        let rest = bytes.strip_prefix(STATE_MAGIC).ok_or(StateError::Format)?;
-        let (auth_tries, pin, rest) = split_credential(rest)?;
-        let (sign_tries, password, rest) = split_credential(rest)?;
-        if !rest.is_empty() {
-            return Err(StateError::Format);
-        }
-        if auth_tries > AUTH_PIN_TRIES || sign_tries > SIGN_PASSWORD_TRIES {
-            return Err(StateError::Range);
-        }
-        let pin = AuthPin::from_octets(pin).map_err(|_| StateError::Range)?;
-        let sign_password = match password {
-            [] => None,
-            some => {
-                let secret = SignPassword::from_octets(some).map_err(|_| StateError::Range)?.0;
-                Some(Credential { secret, tries_left: sign_tries })
-            }
-        };
-        Ok(Self { auth_pin: Credential { secret: pin.0, tries_left: auth_tries }, sign_password })
-    }
-}
-
-fn split_credential(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), StateError> {
-    let (&[tries, length], rest) = bytes.split_first_chunk::<2>().ok_or(StateError::Format)?;
-    let (secret, rest) = rest.split_at_checked(usize::from(length)).ok_or(StateError::Format)?;
-    Ok((tries, secret, rest))
 }
 
 /// How often each private key was used since the card object was made: for exact-number tests and the
@@ -318,64 +256,66 @@ pub struct SignatureCounts {
 /// An emulated My Number Card.
 #[doc(alias = "マイナンバーカード")]
 #[derive(Debug)]
-pub struct MyNumberCard {
-    image: CardImage,
-    persistent: PersistentState,
-    /// `None` without power.
-    volatile: Option<jpki_ap::VolatileState>,
-    signatures: SignatureCounts,
-}
+pub struct MyNumberCard(Card);
 
 impl MyNumberCard {
     /// A card from the factory, without power.
-    pub fn new(image: CardImage) -> Self {
-        let persistent = PersistentState::factory(&image);
-        Self::resume(image, persistent)
+    pub fn new(image: impl Into<Arc<CardImage>>) -> Self {
+        Self(Card::new(image))
     }
 
-    /// A card that was used before, without power.
-    pub fn resume(image: CardImage, persistent: PersistentState) -> Self {
-        Self { image, persistent, volatile: None, signatures: SignatureCounts::default() }
+    /// A card that was used before, without power. Fails with [`StateError::Range`] where the state
+    /// cannot be one of this card.
+    pub fn resume(image: impl Into<Arc<CardImage>>, persistent: PersistentState) -> Result<Self, StateError> {
+        Card::resume(image, persistent).map(Self)
+    }
+
+    /// What the card is made of.
+    pub fn image(&self) -> &CardImage {
+        self.0.image()
     }
 
     /// What a power cut must not undo.
     pub const fn persistent_state(&self) -> &PersistentState {
-        &self.persistent
+        self.0.persistent_state()
+    }
+
+    /// Tries left before the authentication PIN blocks: 0 (blocked) to 3.
+    pub fn auth_pin_tries_left(&self) -> u8 {
+        self.jpki(|card, aid| card.tries_left(aid, fid::AUTH_PIN)).unwrap_or(0)
+    }
+
+    /// Tries left before the signature password blocks: 0 (blocked) to 5; `None` without signature.
+    pub fn sign_password_tries_left(&self) -> Option<u8> {
+        self.jpki(|card, aid| card.tries_left(aid, fid::SIGN_PASSWORD))
     }
 
     /// How often each key was used.
-    pub const fn signatures(&self) -> SignatureCounts {
-        self.signatures
+    pub fn signatures(&self) -> SignatureCounts {
+        let uses = |fid| self.jpki(|card, aid| Some(card.key_uses(aid, fid))).unwrap_or(0);
+        SignatureCounts { card_holder_auth: uses(fid::AUTH_KEY), document_signature: uses(fid::SIGN_KEY) }
+    }
+
+    fn jpki<T>(&self, ask: impl FnOnce(&Card, &crate::image::Aid) -> Option<T>) -> Option<T> {
+        ask(&self.0, &jpki::aid()?)
     }
 }
 
 impl EmulatedCard for MyNumberCard {
     fn atr(&self) -> &[u8] {
-        &ATR
+        self.0.atr()
     }
 
     fn power_on(&mut self) {
-        self.volatile = Some(jpki_ap::VolatileState::default());
+        self.0.power_on();
     }
 
     fn power_off(&mut self) {
-        self.volatile = None;
+        self.0.power_off();
     }
 
     fn transmit(&mut self, command: &[u8], entropy: &mut dyn Entropy) -> Vec<u8> {
-        let Some(volatile) = self.volatile.as_mut() else {
-            return Vec::new();
-        };
-        let application = JpkiAp {
-            image: &self.image,
-            persistent: &mut self.persistent,
-            volatile,
-            signatures: &mut self.signatures,
-        };
-        Answer::encode(match CommandApdu::parse(command) {
-            Ok(command) => application.run(&command, entropy),
-            Err(_) => Err(StatusWord::WRONG_LENGTH),
-        })
+        self.0.transmit(command, entropy)
     }
 }
 
@@ -397,30 +337,17 @@ mod tests {
     }
 
     #[test]
-    fn state_round_trip_prefixes_and_ranges() {
-        let credential =
-            |secret: &[u8], tries_left| Credential { secret: Zeroizing::new(secret.to_vec()), tries_left };
-        let adult = PersistentState {
-            auth_pin: credential(b"4321", 2),
-            sign_password: Some(credential(b"ABCDEF12", 0)),
-        };
-        let child = PersistentState { auth_pin: credential(b"0000", 0), sign_password: None };
-        for state in [adult, child] {
-            let bytes = state.to_bytes();
-            assert_eq!(PersistentState::from_bytes(&bytes), Ok(state));
-            for end in 0..bytes.len() {
-                assert_eq!(PersistentState::from_bytes(&bytes[..end]), Err(StateError::Format));
-            }
-        }
-        assert_eq!(PersistentState::from_bytes(b"KZMC\x01\x04\x041234\x00\x00"), Err(StateError::Range));
-        assert_eq!(PersistentState::from_bytes(b"KZMC\x01\x03\x0412a4\x00\x00"), Err(StateError::Range));
-        assert_eq!(PersistentState::from_bytes(b"KZMC\x01\x03\x041234\x00\x00\x00"), Err(StateError::Format));
-    }
-
-    #[test]
     fn token_info_is_a_serialised_ck_token_info() {
         let info = TokenInfo::emulated();
         assert_eq!(&info.octets()[..32], b"JPKIAPICCTOKEN2                 ");
         assert_eq!(info.octets()[96 + 5 * 4..96 + 7 * 4], [0, 0, 0, 16, 0, 0, 0, 4]);
+    }
+
+    #[test]
+    fn the_layout_says_what_the_types_say() {
+        let layout = layout().unwrap();
+        let jpki = &layout.applications[0];
+        assert_eq!(jpki.aid.as_bytes(), jpki::JPKI_AID);
+        assert_eq!(layout.atr, [0x3B, 0xE0, 0x00, 0xFF, 0x81, 0x31, 0xFE, 0x45, 0x14]);
     }
 }

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use card::EmulatedCard;
 use card::cvc::{CvcPublicKey, KeyReference};
 use card::my_number_card::{
-    AuthPin, CardImage, CertifiedKey, MyNumberCard, SignPassword, SignatureCounts, SignatureFunction,
+    AuthPin, CertifiedKey, MyNumberCard, Personalisation, SignPassword, SignatureCounts, SignatureFunction,
 };
 use card::rsa_key::CardRsaKey;
 use card_io::{CardServer, InsertedCard, TraceEvent};
@@ -58,12 +58,9 @@ fn open(path: &str) -> MyNumberCard {
         password: SignPassword::parse(file["sign_password"].as_str().unwrap()).expect("a password"),
     };
     let pin = AuthPin::parse(file["auth_pin"].as_str().unwrap()).expect("a PIN");
-    MyNumberCard::new(CardImage::adult(
-        certified(&file["card_holder_auth"]),
-        pin,
-        function,
-        root.expect("a root"),
-    ))
+    let holder =
+        Personalisation::adult(certified(&file["card_holder_auth"]), pin, function, root.expect("a root"));
+    MyNumberCard::new(holder.image().expect("a card"))
 }
 
 /// A card beside the desk, and how often its keys were used.

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::apdu::CommandBuilder;
 use crate::cvc::{CVC_LEN, Cvc};
-use crate::jpki_ap::{CHALLENGE_LEN, fid};
+use crate::my_number_card::jpki::{CHALLENGE_LEN, fid};
 use crate::rsa_key::RSA_OCTETS;
 use crate::secure_element::{parse_proof, tags};
 use crate::tlv;

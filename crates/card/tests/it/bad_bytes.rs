@@ -248,7 +248,7 @@ proptest! {
         let _ = card::my_number_card::PersistentState::from_bytes(&bytes);
         let _ = PersistentState::from_bytes(&bytes);
         prop_assert!(CvcChain::parse(&bytes).is_err());
-        for magic in [b"KZMC\x01", b"KZSE\x01"] {
+        for magic in [b"KZCS\x01", b"KZSE\x01"] {
             let with_magic = [&magic[..], &bytes].concat();
             if let Ok(state) = card::my_number_card::PersistentState::from_bytes(&with_magic) {
                 prop_assert_eq!(&state.to_bytes()[..], &with_magic[..]);

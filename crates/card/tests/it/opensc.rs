@@ -1,6 +1,6 @@
 //! What OpenSC 0.23 sends, replayed: the probes of its other drivers, then its JPKI driver.
 
-use crate::town::{adult, adult_image, hex, send, status};
+use crate::town::{adult, adult_holder, hex, send, status};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use card::my_number_card::SignatureCounts;
@@ -30,7 +30,7 @@ fn foreign_probes_fail_cleanly() {
 #[test]
 fn bind_read_log_in_and_sign() {
     let mut patient = adult();
-    let image = adult_image();
+    let image = adult_holder();
     let content = &image.card_holder_auth.end_entity_der;
     let [hi, lo] = u16::try_from(content.len() - 4).unwrap().to_be_bytes();
 

@@ -1,6 +1,6 @@
 //! The dialogues of tools: recognise, read certificates, sign with a PIN.
 
-use crate::town::{AUTHORITY, PASSWORD, PIN, Terminal, adult, adult_image, child};
+use crate::town::{AUTHORITY, PASSWORD, PIN, Terminal, adult, adult_holder, child};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use card::EmulatedCard;
@@ -73,7 +73,7 @@ fn read(
 #[test]
 fn certificates_are_read_whole() {
     use CertificateFile::{CardHolderAuth, CardHolderAuthIssuer, DocumentSignature, DocumentSignatureIssuer};
-    let image = adult_image();
+    let image = adult_holder();
     let signature = image.document_signature.unwrap().certified;
     let all = [
         (CardHolderAuth, image.card_holder_auth.end_entity_der),
@@ -113,7 +113,7 @@ fn sign(patient: &mut dyn EmulatedCard, with: PinProtected) -> Result<Vec<u8>, D
 #[test]
 fn both_keys_sign_behind_their_secrets() {
     let mut patient = adult();
-    let image = adult_image();
+    let image = adult_holder();
     let pin = |text| PinProtected::CardHolderAuth(AuthPin::parse(text).unwrap());
     let password = |text| PinProtected::DocumentSignature(SignPassword::parse(text).unwrap());
     let holds = |key: &card::rsa_key::CardRsaKey, signature: &[u8]| {

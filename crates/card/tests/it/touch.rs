@@ -45,7 +45,7 @@ fn one_touch_is_one_signature_in_sixteen_commands() {
     assert_eq!(statement.counter, 1);
     assert_eq!(statement.time, NOW.plus(60));
     assert_eq!(statement.consent_text_hash, input().consent_text_hash);
-    let key = crate::town::adult_image().card_holder_auth;
+    let key = crate::town::adult_holder().card_holder_auth;
     assert_eq!(evidence.auth_certificate, key.end_entity_der);
     UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.private_key.spki_der())
         .verify(&evidence.statement, &evidence.signature)
@@ -324,7 +324,8 @@ fn the_card_carries_on_from_its_exported_state() {
     assert_eq!(status(&mut patient, SELECT), 0x9000);
     assert_eq!(status(&mut patient, "0020009804 39393939"), 0x63C2);
     let state = PersistentState::from_bytes(&patient.persistent_state().to_bytes()).unwrap();
-    let mut again = powered(card::my_number_card::MyNumberCard::resume(crate::town::adult_image(), state));
+    let mut again =
+        powered(card::my_number_card::MyNumberCard::resume(crate::town::adult_image(), state).unwrap());
     assert_eq!(status(&mut again, SELECT), 0x9000);
     assert_eq!(status(&mut again, "00200098"), 0x63C2);
 }

@@ -8,7 +8,10 @@ use card::cvc::{CvcAuthority, CvcChain, CvcIssuer, CvcPublicKey, KeyReference, i
 use card::dialogue::institution_auth::{InstitutionAuth, Progress, TouchEvidence, TouchInput};
 use card::dialogue::power_on::{self, Armed, PowerOn};
 use card::dialogue::{DialogueError, Exchange, Party};
-use card::my_number_card::{AuthPin, CardImage, CertifiedKey, MyNumberCard, SignPassword, SignatureFunction};
+use card::image::CardImage;
+use card::my_number_card::{
+    AuthPin, CertifiedKey, MyNumberCard, Personalisation, SignPassword, SignatureFunction,
+};
 use card::rsa_key::CardRsaKey;
 use card::secure_element::{PersistentState, SecureElement, SecureElementImage, UnlockPublicKey};
 use card::tlv::{Tag, encode};
@@ -83,12 +86,12 @@ impl Authority {
 
 pub(crate) static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::new);
 
-/// The image of an adult's card.
-pub(crate) fn adult_image() -> CardImage {
+/// What is put on an adult's card.
+pub(crate) fn adult_holder() -> Personalisation {
     let auth_key = CardRsaKey::from_pkcs8(&AUTH_KEY).unwrap();
     let sign_key = CardRsaKey::from_pkcs8(&SIGN_KEY).unwrap();
     let marks = SIGN_MARK.repeat(20);
-    CardImage::adult(
+    Personalisation::adult(
         CertifiedKey {
             end_entity_der: certificate(&auth_key, &[0x55; 250]),
             issuer_der: certificate(&auth_key, &[0x66; 400]),
@@ -107,6 +110,11 @@ pub(crate) fn adult_image() -> CardImage {
     )
 }
 
+/// The image of an adult's card.
+pub(crate) fn adult_image() -> CardImage {
+    adult_holder().image().unwrap()
+}
+
 /// An adult's card with power.
 pub(crate) fn adult() -> MyNumberCard {
     powered(MyNumberCard::new(adult_image()))
@@ -114,8 +122,9 @@ pub(crate) fn adult() -> MyNumberCard {
 
 /// A child's card with power.
 pub(crate) fn child() -> MyNumberCard {
-    let image = adult_image();
-    powered(MyNumberCard::new(CardImage::child(image.card_holder_auth, image.auth_pin, image.terminal_root)))
+    let holder = adult_holder();
+    let holder = Personalisation::child(holder.card_holder_auth, holder.auth_pin, holder.terminal_root);
+    powered(MyNumberCard::new(holder.image().unwrap()))
 }
 
 /// Switches on.

@@ -2,7 +2,9 @@
 
 use crate::pcscd::{Folder, PcscdFixture, SOCKET, eventually, run, said};
 use card::cvc::{CvcPublicKey, KeyReference};
-use card::my_number_card::{AuthPin, CardImage, CertifiedKey, MyNumberCard, SignPassword, SignatureFunction};
+use card::my_number_card::{
+    AuthPin, CertifiedKey, MyNumberCard, Personalisation, SignPassword, SignatureFunction,
+};
 use card::rsa_key::CardRsaKey;
 use card_io::pcsc::Daemon;
 use card_io::{CardServer, InsertedCard, Reader, TraceEvent};
@@ -56,7 +58,7 @@ fn certified(folder: &Folder, name: &str) -> CertifiedKey {
 fn my_number_card(folder: &Folder) -> MyNumberCard {
     let terminal_root_key = CardRsaKey::generate().unwrap();
     let reference = KeyReference::numbered(1, 1).unwrap();
-    MyNumberCard::new(CardImage::adult(
+    let holder = Personalisation::adult(
         certified(folder, "auth"),
         AuthPin::parse(PIN).unwrap(),
         SignatureFunction {
@@ -64,7 +66,8 @@ fn my_number_card(folder: &Folder) -> MyNumberCard {
             password: SignPassword::parse(PASSWORD).unwrap(),
         },
         CvcPublicKey::of(reference, &terminal_root_key).unwrap(),
-    ))
+    );
+    MyNumberCard::new(holder.image().unwrap())
 }
 
 /// pcscd, the card in its reader, and a folder with OpenSC's configuration.

@@ -3,7 +3,7 @@
 use crate::stub::Stub;
 use card::EmulatedCard;
 use card::cvc::{CvcAuthority, CvcChain, CvcPublicKey, KeyReference, issue};
-use card::my_number_card::{AuthPin, CardImage, CertifiedKey, MyNumberCard};
+use card::my_number_card::{AuthPin, CertifiedKey, MyNumberCard, Personalisation};
 use card::rsa_key::CardRsaKey;
 use card_io::{CardChannel, ChannelError, Reader, ReaderError};
 use chassis::admin::Readiness;
@@ -344,7 +344,8 @@ fn hanakos_card(terminal_root: CvcPublicKey) -> CountedCard {
         issuer_der: authority.certificate_der().to_vec(),
         private_key,
     };
-    let image = CardImage::child(certified, AuthPin::parse("1234").unwrap(), terminal_root);
+    let holder = Personalisation::child(certified, AuthPin::parse("1234").unwrap(), terminal_root);
+    let image = holder.image().unwrap();
     CountedCard { card: Arc::new(Mutex::new(MyNumberCard::new(image))), commands: Arc::default() }
 }
 

@@ -1,0 +1,173 @@
+use super::*;
+
+/// A layout with one application and this text about its objects.
+fn with(objects: &str) -> Result<Layout, LayoutError> {
+    Layout::parse(&format!(
+        "format = 1\ncard = \"a card\"\natr = \"3B 00\"\n[[application]]\nname = \"one\"\naid = \"F0 00 00 00 01\"\ncommands = [\"files\"]\n{objects}"
+    ))
+}
+
+fn problem(objects: &str) -> String {
+    with(objects).unwrap_err().to_string()
+}
+
+const FREE: &str = "[[application.object]]\nfid = 1\nkind = \"binary\"\nslot = \"one\"\nread = \"free\"\n";
+
+#[test]
+fn built_in_layouts_parse() {
+    let layout = crate::my_number_card::layout().unwrap();
+    assert_eq!(layout.card, "My Number Card");
+    let jpki = layout.applications.iter().find(|application| application.name == "JPKI-AP").unwrap();
+    let object = |fid| jpki.objects.iter().find(|object| object.fid == fid).unwrap();
+    assert!(object(0x000A).read.is_free());
+    assert_eq!(object(0x0001).read, Rule::parse("secret 001B").unwrap());
+    assert_eq!(object(0x0001).when_empty, WhenEmpty::LeaveOut);
+    assert_eq!(object(0x001B).when_empty, WhenEmpty::Block);
+    assert_eq!(object(0x001E).short, [0x1E]);
+    assert!(matches!(object(0x0018).kind, Kind::Secret { tries: 3, .. }));
+}
+
+#[test]
+fn a_layout_in_parts() {
+    let first = "format = 1\ncard = \"a card\"\natr = \"3B00\"\n";
+    let application =
+        |aid: &str| format!("format = 1\n[[application]]\nname = \"n\"\naid = \"{aid}\"\ncommands = []\n");
+    let (one, two) = (application("F000000001"), application("F000000002"));
+    let layout = Layout::from_parts(&[first, &one, &two]).unwrap();
+    assert_eq!(layout.applications.iter().map(|a| a.aid.as_bytes()[4]).collect::<Vec<_>>(), [1, 2]);
+    for bad in [&[first, &one, &one][..], &[first, first], &[&one], &[]] {
+        assert!(matches!(Layout::from_parts(bad), Err(LayoutError::Content { .. })), "{bad:?}");
+    }
+    assert_eq!(Layout::from_parts(&[first, "format = 2"]), Err(LayoutError::Format(2)));
+}
+
+#[test]
+fn what_is_not_a_layout_says_where_and_why() {
+    for (bad, word) in [
+        ("card = 1", "card"),
+        ("[[application.object]]\nfid = 1\n", "kind"),
+        (
+            "[[application.object]]\nfid = 1\nkind = \"binary\"\nread = \"free\"\nslot = \"a\"\ncolour = 1\n",
+            "colour",
+        ),
+        ("[[application.object]]\nfid = 70000\nkind = \"closed\"\n", "fid"),
+    ] {
+        let LayoutError::Syntax(said) = with(bad).unwrap_err() else { panic!("{bad}") };
+        assert!(said.contains(word), "{said}");
+    }
+    let object = |fields: &str| format!("[[application.object]]\nfid = 0x0018\n{fields}\n");
+    let secret = "kind = \"secret\"\nslot = \"pin\"\nform = \"digits 4\"\ntries = 3\nchange = \"never\"";
+    for (fields, said) in [
+        ("kind = \"file\"", "one, object 0018: no kind \"file\""),
+        ("kind = \"binary\"\nslot = \"a\"", "one, object 0018: `read` is missing for kind \"binary\""),
+        ("kind = \"closed\"\nread = \"free\"", "one, object 0018: `read` does not go with kind \"closed\""),
+        (
+            "kind = \"binary\"\nslot = \"a\"\nread = \"often\"",
+            "one, object 0018: \"often\" is not an access rule",
+        ),
+        ("kind = \"binary\"\nread = \"free\"", "one, object 0018: either `slot` or `value`"),
+        (
+            "kind = \"binary\"\nread = \"free\"\nslot = \"a\"\nvalue = \"00\"",
+            "one, object 0018: either `slot` or `value`",
+        ),
+        ("kind = \"closed\"\nslot = \"a\"", "one, object 0018: a closed file has no content"),
+        (
+            "kind = \"binary\"\nread = \"free\"\nvalue = \"0\"",
+            "one, object 0018: value: hexadecimal; a list of records for kind \"records\"",
+        ),
+        (
+            "kind = \"binary\"\nread = \"free\"\nvalue = [\"00\"]",
+            "one, object 0018: value: hexadecimal; a list of records for kind \"records\"",
+        ),
+        (
+            "kind = \"binary\"\nread = \"free\"\nvalue = \"00\"\noptional = true",
+            "one, object 0018: only a slot can be empty",
+        ),
+        (
+            "kind = \"binary\"\nread = \"free\"\nslot = \"a\"\nblocked_when_empty = true",
+            "one, object 0018: optional, or a secret that is blocked when empty",
+        ),
+        (
+            "kind = \"binary\"\nread = \"secret 0019\"\nslot = \"a\"",
+            "one, object 0018: 0019 is not a secret of this application",
+        ),
+        (
+            "kind = \"rsa-key\"\nuse = \"secret 0018\"\nslot = \"a\"",
+            "one, object 0018: 0018 is not a secret of this application",
+        ),
+        ("kind = \"closed\"\nshort = 31", "one, object 0018: short identifiers are 1 to 30"),
+        (&secret.replace("digits 4", "digits"), "one, object 0018: \"digits\" is not a form of a secret"),
+        (&secret.replace("tries = 3", "tries = 0"), "one, object 0018: 1 to 15 tries"),
+        (&secret.replace("tries = 3", "tries = 16"), "one, object 0018: 1 to 15 tries"),
+    ] {
+        assert_eq!(problem(&object(fields)), said);
+    }
+    assert_eq!(
+        problem(&object("kind = \"closed\"").replace("0x0018", "0x3F00")),
+        "one, object 3F00: a reserved file identifier"
+    );
+    let twice = object("kind = \"closed\"").repeat(2);
+    assert_eq!(problem(&twice), "one, object 0018: stands here a second time");
+    let same_short = format!("{FREE}{}", FREE.replace("fid = 1", "fid = 256\nshort = [2, 1]"));
+    assert_eq!(problem(&same_short), "one, object 0100: has a short identifier of 0001");
+    let many: String =
+        (0..65).map(|n| object("kind = \"closed\"").replace("0x0018", &(0x100 + n).to_string())).collect();
+    assert_eq!(problem(&many), "one: more than 64 objects");
+    let text = "format = 1\ncard = \"c\"\natr = \"3B00\"\n[[application]]\nname = \"one\"\naid = \"F0\"\ncommands = []\n";
+    assert_eq!(Layout::parse(text).unwrap_err().to_string(), "one: aid: 5 to 16 octets in hexadecimal");
+    let text = text.replace("\"F0\"", "\"F000000001\"").replace("[]\n", "[\"dance\"]\n");
+    assert_eq!(Layout::parse(&text).unwrap_err().to_string(), "one: no command set \"dance\"");
+    assert_eq!(
+        Layout::parse("format = 1\ncard = \"c\"").unwrap_err().to_string(),
+        "atr: 2 to 33 octets in hexadecimal"
+    );
+}
+
+#[test]
+fn slots_are_filled_once_and_all() {
+    let layout = with(FREE).unwrap();
+    assert!(CardImage::new(&layout, &Contents::new().with("one", [1])).is_ok());
+    let refused = |contents| CardImage::new(&layout, &contents).map(|_| ()).unwrap_err();
+    assert_eq!(refused(Contents::new()), ImageError::Empty("one".to_owned()));
+    assert_eq!(
+        refused(Contents::new().with("one", [1]).with("two", [2])),
+        ImageError::Unknown("two".to_owned())
+    );
+    let contents = Contents::new().with("one", *b"secret!!");
+    assert_eq!(format!("{contents:?}"), "{\"one\"}");
+}
+
+#[test]
+fn contents_must_have_their_kind() {
+    for (kind, bad) in [
+        ("kind = \"secret\"\nform = \"digits 4\"\ntries = 3\nchange = \"never\"", &b"12a4"[..]),
+        ("kind = \"rsa-key\"\nuse = \"free\"", b"no key"),
+        ("kind = \"terminal-root\"", &[0; 272]),
+        ("kind = \"records\"\nread = \"free\"", &[2, 1]),
+        ("kind = \"records\"\nread = \"free\"", &[0]),
+    ] {
+        let layout = with(&format!("[[application.object]]\nfid = 5\nslot = \"s\"\n{kind}\n")).unwrap();
+        let error = CardImage::new(&layout, &Contents::new().with("s", bad)).unwrap_err();
+        assert_eq!(error, ImageError::Form("s".to_owned()), "{kind}");
+    }
+    let layout = with("[[application.object]]\nfid = 5\nkind = \"secret\"\nvalue = \"31\"\nform = \"digits 4\"\ntries = 3\nchange = \"never\"\n").unwrap();
+    let error = CardImage::new(&layout, &Contents::new()).unwrap_err();
+    assert_eq!(error, ImageError::Form("object 0005".to_owned()));
+}
+
+#[test]
+fn records_are_joined_and_split() {
+    let joined = join_records([&[1, 2][..], &[3]]).unwrap();
+    assert_eq!(joined, [2, 1, 2, 1, 3]);
+    let split = split_records(&joined).unwrap();
+    assert_eq!(split.iter().map(|record| record.as_slice()).collect::<Vec<_>>(), [&[1, 2][..], &[3]]);
+    assert!(join_records([&[][..]]).is_none() && join_records([&[0; 255][..]]).is_none());
+    assert!(join_records([&[0][..]; 255]).is_none());
+    let layout = with(
+        "[[application.object]]\nfid = 5\nkind = \"records\"\nvalue = [\"01 02\", \"03\"]\nread = \"free\"\n",
+    );
+    let image = CardImage::new(&layout.unwrap(), &Contents::new()).unwrap();
+    assert!(
+        matches!(&image.applications()[0].object(5).unwrap().content, Content::Records(r) if r.len() == 2)
+    );
+}
