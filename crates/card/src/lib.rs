@@ -10,6 +10,7 @@
 //! | [`apdu`] | command and response APDUs, ISO/IEC 7816-4 |
 //! | [`tlv`] | BER-TLV reader and writer |
 //! | [`cvc`] | card-verifiable certificates of the terminal chain |
+//! | [`eac`] | profile `eac`: certificates with role and dates, key agreement, secure messaging |
 //! | [`rsa_key`] | the RSA-2048 keys that cards hold |
 //! | [`emulated`] | [`EmulatedCard`], what every card looks like to a transport |
 //! | [`image`] | card images: what is on a card and who may do what, as a readable file |
@@ -30,6 +31,7 @@ pub mod apdu;
 pub mod cos;
 pub mod cvc;
 pub mod dialogue;
+pub mod eac;
 pub mod emulated;
 pub mod image;
 pub mod my_number_card;
