@@ -18,11 +18,13 @@
 //! | `secrets` | `secrets`: VERIFY, CHANGE REFERENCE DATA |
 //! | `jicsap-signature` | `jicsap_signature`: `80 2A` |
 //! | `jicsap-institution` | `jicsap_institution`: `80 A2`, EXTERNAL AUTHENTICATE |
+//! | `eac` | `eac`: chip and terminal authentication, secure messaging |
 //!
 //! To add a command set: a variant and a name in [`CommandSet`], a module here with a
 //! `CommandSetTable`, a line in `table`, and, where it has a state of its own, a field in
 //! `SecurityStatus`. Secure messaging is a `SecureChannel` that a command set puts there.
 
+mod eac;
 mod files;
 mod jicsap_institution;
 mod jicsap_signature;
@@ -82,6 +84,7 @@ const fn table(set: CommandSet) -> &'static CommandSetTable {
         CommandSet::Secrets => &secrets::SET,
         CommandSet::JicsapSignature => &jicsap_signature::SET,
         CommandSet::JicsapInstitution => &jicsap_institution::SET,
+        CommandSet::Eac => &eac::SET,
     }
 }
 

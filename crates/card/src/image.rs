@@ -17,6 +17,8 @@ pub use layout::{
 pub use rule::{Rule, RuleError, Term};
 
 use crate::cvc::{CvcPublicKey, KeyReference};
+use crate::eac::cvc::TrustAnchor;
+use crate::eac::p256::P256AgreementKey;
 use crate::rsa_key::{CardRsaKey, RSA_OCTETS};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -116,10 +118,10 @@ pub enum Content {
     RsaKey(Box<CardRsaKey>),
     /// Root of the `jicsap` terminal certificates.
     TerminalRoot(CvcPublicKey),
-    /// Trust anchor of the `eac` terminal certificates, as in its slot.
-    EacRoot(Zeroizing<Vec<u8>>),
-    /// Private key of the batch, as in its slot.
-    BatchKey(Zeroizing<Vec<u8>>),
+    /// Trust anchor of the `eac` terminal certificates; in its slot a self-signed `7F21` object.
+    EacRoot(Box<TrustAnchor>),
+    /// Private key of the batch; in its slot PKCS#8.
+    BatchKey(Box<P256AgreementKey>),
     /// Nothing.
     Closed,
 }
@@ -152,8 +154,8 @@ impl Content {
             Kind::Secret { .. } => return None,
             Kind::RsaKey { .. } => Self::RsaKey(Box::new(CardRsaKey::from_pkcs8(octets).ok()?)),
             Kind::TerminalRoot => Self::TerminalRoot(parse_terminal_root(octets)?),
-            Kind::EacRoot => Self::EacRoot(bytes()),
-            Kind::BatchKey => Self::BatchKey(bytes()),
+            Kind::EacRoot => Self::EacRoot(Box::new(TrustAnchor::parse(octets).ok()?)),
+            Kind::BatchKey => Self::BatchKey(Box::new(P256AgreementKey::from_pkcs8(octets).ok()?)),
             Kind::Closed => Self::Closed,
         })
     }

@@ -8,6 +8,7 @@ pub mod jpki;
 
 use crate::cos::Card;
 use crate::cvc::CvcPublicKey;
+use crate::eac::card_side::BatchMaterial;
 use crate::emulated::EmulatedCard;
 use crate::image::{CardImage, Contents, ImageError, Layout, LayoutError, terminal_root_octets};
 use crate::rsa_key::{CardRsaKey, RsaKeyError};
@@ -191,6 +192,8 @@ pub struct Personalisation {
     pub terminal_root: CvcPublicKey,
     /// EF 0006.
     pub token_info: TokenInfo,
+    /// Profile `eac` (EF 011C to 011F); without it the card speaks `jicsap` alone.
+    pub batch: Option<BatchMaterial>,
 }
 
 /// In the presence file (EF 0008): a certificate is there.
@@ -206,13 +209,19 @@ impl Personalisation {
     ) -> Self {
         let document_signature = Some(document_signature);
         let token_info = TokenInfo::emulated();
-        Self { card_holder_auth, auth_pin, document_signature, terminal_root, token_info }
+        Self { card_holder_auth, auth_pin, document_signature, terminal_root, token_info, batch: None }
     }
 
     /// A card without signature certificate, as children below 15 have it.
     pub fn child(card_holder_auth: CertifiedKey, auth_pin: AuthPin, terminal_root: CvcPublicKey) -> Self {
         let token_info = TokenInfo::emulated();
-        Self { card_holder_auth, auth_pin, document_signature: None, terminal_root, token_info }
+        Self { card_holder_auth, auth_pin, document_signature: None, terminal_root, token_info, batch: None }
+    }
+
+    /// The same card as one of this batch: it then speaks both profiles.
+    #[must_use]
+    pub fn of_batch(self, batch: BatchMaterial) -> Self {
+        Self { batch: Some(batch), ..self }
     }
 
     /// The contents of the layout's slots.
@@ -233,6 +242,9 @@ impl Personalisation {
             contents.fill("sign.password", password.octets());
         }
         contents.fill("certificates.presence", presence);
+        if let Some(batch) = &self.batch {
+            batch.fill(&mut contents);
+        }
         Ok(contents)
     }
 

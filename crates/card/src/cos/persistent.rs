@@ -234,7 +234,6 @@ impl PersistentState {
     }
 
     /// Keeps octets (at most 1,024) under this tag; nothing is kept of more.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the effective date of profile `eac`"))]
     pub(crate) fn keep(&mut self, aid: Aid, tag: ExtensionTag, octets: &[u8]) {
         if octets.len() > EXTENSION_MAX {
             return;

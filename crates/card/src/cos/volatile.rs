@@ -2,6 +2,7 @@
 
 use super::jicsap_institution;
 use super::secure_channel::SecureChannel;
+use crate::eac::card_side::EacSession;
 use zeroize::Zeroizing;
 
 /// Permission for exactly one use of something behind `institution-once`.
@@ -46,6 +47,8 @@ pub(crate) struct SecurityStatus {
     pub(crate) channel: Option<Box<dyn SecureChannel>>,
     /// The terminal's certificate chain, profile `jicsap`.
     pub(crate) jicsap: jicsap_institution::Chain,
+    /// How far chip and terminal authentication have come, profile `eac`.
+    pub(crate) eac: EacSession,
 }
 
 impl SecurityStatus {
@@ -67,6 +70,7 @@ impl SecurityStatus {
     pub(crate) fn drop_institution(&mut self) {
         self.permission = None;
         self.jicsap = jicsap_institution::Chain::default();
+        self.eac.start_over();
     }
 }
 

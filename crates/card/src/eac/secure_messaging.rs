@@ -406,6 +406,11 @@ impl fmt::Debug for PlainCommand {
 }
 
 impl PlainCommand {
+    /// Header without secure messaging bits, data, Ne.
+    pub(crate) fn into_parts(self) -> ([u8; 4], Zeroizing<Vec<u8>>, Option<u32>) {
+        (self.header, self.data, self.expected)
+    }
+
     /// As a command APDU whose class byte has no secure messaging bits any more.
     pub fn as_apdu(&self) -> CommandApdu<'_> {
         let [cla, ins, p1, p2] = self.header;
@@ -476,20 +481,26 @@ fn read_next<'a>(objects: &mut TlvReader<'a>) -> Outcome<Option<(Tag, &'a [u8])>
 }
 
 impl OwedResponse {
-    /// Protects the response to the command that was opened last.
+    /// Protects the response to the command that was opened last: the response APDU.
     ///
     /// # Errors
     /// [`SecureMessagingError::Library`].
-    pub fn wrap(mut self, data: &[u8], status: StatusWord) -> Outcome<(Vec<u8>, CardChannel)> {
+    pub fn wrap(self, data: &[u8], status: StatusWord) -> Outcome<(Vec<u8>, CardChannel)> {
+        let (mut out, channel) = self.protect(data, status)?;
+        out.extend_from_slice(&status.0.to_be_bytes());
+        Ok((out, channel))
+    }
+
+    /// The response's data objects, with room for the status word behind them.
+    pub(crate) fn protect(mut self, data: &[u8], status: StatusWord) -> Outcome<(Vec<u8>, CardChannel)> {
         let engine = &mut self.engine;
         engine.advance()?;
-        let mut out =
-            Vec::with_capacity(cryptogram_object_len(self.ins, data.len()) + 4 + MAC_OBJECT_LEN + 2);
+        let objects = cryptogram_object_len(self.ins, data.len()) + object_len(2) + MAC_OBJECT_LEN;
+        let mut out = Vec::with_capacity(objects + 2);
         engine.write_cryptogram(&mut out, self.ins, data)?;
         tlv::write(&mut out, TAG_STATUS, &status.0.to_be_bytes());
         let mac = engine.mac(None, &out)?;
         tlv::write(&mut out, TAG_MAC, &mac);
-        out.extend_from_slice(&status.0.to_be_bytes());
         Ok((out, CardChannel(self.engine)))
     }
 }

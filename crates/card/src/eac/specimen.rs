@@ -1,15 +1,16 @@
 //! Specimen authorities, batches, terminals and a card, for tests. Keys are made anew in every run.
 
-use super::card_side::{EacMaterial, EacMemory, EacSession, MaterialOctets, OneUse, Received};
-use super::chip_authentication::SecurityInfos;
+use super::card_side::{BatchMaterial, EacMemory};
 use super::cvc::{
     Authorisation, ChainKind, Cvc, CvcBody, CvcDate, HolderReference, KeyPurpose, Rights, Role,
     TerminalChain, TrustAnchor, issue,
 };
-use super::fid;
 use super::p256::{P256SigningKey, generate_pkcs8};
 use super::terminal_side::EacTerminal;
-use crate::apdu::{Answer, CommandApdu, StatusWord};
+use crate::cos;
+use crate::emulated::EmulatedCard;
+use crate::image::{Aid, CardImage, Contents, Layout};
+use crate::my_number_card::jpki::JPKI_AID;
 use protocol::entropy::Seeded;
 
 /// Hexadecimal digits as octets.
@@ -122,20 +123,48 @@ impl World {
     }
 }
 
-/// A card of one batch with nothing on it but this profile and one use to give away.
-pub(crate) struct Card {
-    pub(crate) security_infos: Vec<u8>,
-    pub(crate) batch_certificate: Vec<u8>,
-    pub(crate) material: EacMaterial,
-    pub(crate) memory: EacMemory,
-    pub(crate) session: EacSession,
-    pub(crate) file: Option<u16>,
-    entropy: Seeded,
-    /// Uses that were given away.
-    pub(crate) uses: Vec<OneUse>,
+/// A card of one batch with nothing on it but this profile, and a file that one authentication opens
+/// for one reading.
+const LAYOUT: &str = r#"
+format = 1
+card = "one batch"
+atr = "3B 00"
+[[application]]
+name = "JPKI-AP"
+aid = "D3 92 F0 00 26 01 00 00 00 01"
+commands = ["files", "eac"]
+[[application.object]]
+fid = 0x0001
+kind = "binary"
+value = "61 62 63"
+read = "institution-once and secure-messaging"
+[[application.object]]
+fid = 0x011C
+kind = "binary"
+slot = "eac.security-infos"
+read = "free"
+[[application.object]]
+fid = 0x011D
+kind = "binary"
+slot = "eac.batch-certificate"
+read = "free"
+[[application.object]]
+fid = 0x011E
+kind = "eac-root"
+slot = "eac.terminal-root"
+[[application.object]]
+fid = 0x011F
+kind = "batch-key"
+slot = "eac.batch-key"
+"#;
+
+/// What a card of [`LAYOUT`] is made of.
+pub(crate) struct Parts {
+    contents: Contents,
+    root: TrustAnchor,
 }
 
-impl Card {
+impl Parts {
     pub(crate) fn new(card_issuer: &Party, root: &Party) -> Self {
         let pkcs8 = generate_pkcs8().unwrap();
         let key = P256SigningKey::from_pkcs8(&pkcs8).unwrap();
@@ -143,75 +172,66 @@ impl Card {
         let chat = Authorisation { chain: ChainKind::CardIssuer, role: Role::Holder, rights: Rights::NONE };
         let mut batch = body("ZZBATCH00001", &key, &issuer.holder, chat, ("260601", "360601"));
         batch.purpose = KeyPurpose::ChipAuthentication;
-        let batch_certificate = issue(&card_issuer.key, batch).unwrap().encode();
-        let infos = SecurityInfos { key_reference: 1, batch_key: key.public_key() };
-        let security_infos = infos.encode().unwrap();
-        let material = EacMaterial::new(&MaterialOctets {
-            security_infos: &security_infos,
-            batch_certificate: &batch_certificate,
-            trust_anchor: &root.certificate.encode(),
-            batch_key: &pkcs8,
-        })
-        .unwrap();
-        let memory = material.factory_memory();
-        let session = EacSession::default();
-        Self {
-            security_infos,
-            batch_certificate,
-            material,
-            memory,
-            session,
-            file: None,
-            entropy: Seeded::new(1),
-            uses: Vec::new(),
-        }
+        let certificate = issue(&card_issuer.key, batch).unwrap();
+        let material = BatchMaterial::new(&pkcs8, &certificate, &root.anchor()).unwrap();
+        let again = BatchMaterial::parse(&material.encode()).unwrap();
+        let mut contents = Contents::new();
+        again.fill(&mut contents);
+        Self { contents, root: root.anchor() }
+    }
+
+    /// With a file of another card.
+    pub(crate) fn with(mut self, slot: &str, from: &Self) -> Self {
+        self.contents.fill(slot, from.contents.get(slot).unwrap());
+        self
+    }
+
+    /// With another file.
+    pub(crate) fn holding(mut self, slot: &str, octets: &[u8]) -> Self {
+        self.contents.fill(slot, octets);
+        self
+    }
+
+    pub(crate) fn card(self) -> Card {
+        let image = CardImage::new(&Layout::parse(LAYOUT).unwrap(), &self.contents).unwrap();
+        let mut card = cos::Card::new(image);
+        card.power_on();
+        Card { card, root: self.root, entropy: Seeded::new(1) }
+    }
+}
+
+/// The card with power.
+pub(crate) struct Card {
+    pub(crate) card: cos::Card,
+    root: TrustAnchor,
+    entropy: Seeded,
+}
+
+impl Card {
+    pub(crate) fn new(card_issuer: &Party, root: &Party) -> Self {
+        Parts::new(card_issuer, root).card()
     }
 
     /// One command. The card's randomness goes on from session to session.
     pub(crate) fn transmit(&mut self, command: &[u8]) -> Vec<u8> {
-        let Ok(command) = CommandApdu::parse(command) else {
-            self.session.reset();
-            return self.session.respond(&[], StatusWord::WRONG_LENGTH);
-        };
-        let received = self.session.receive(command);
-        let reply = received.command().and_then(|command| self.run(&command));
-        match (received, reply) {
-            (Received::Broken(status), _) => status.0.to_be_bytes().to_vec(),
-            (_, Ok(answer)) => self.session.respond(&answer.data, answer.status),
-            (_, Err(status)) => self.session.respond(&[], status),
-        }
+        self.card.transmit(command, &mut self.entropy)
     }
 
-    fn run(&mut self, command: &CommandApdu<'_>) -> Result<Answer, StatusWord> {
-        if self.session.handles(command) {
-            return self.session.run(command, &self.material, &mut self.memory, &mut self.entropy);
-        }
-        match (command.cla, command.ins, command.p1) {
-            (0, 0xA4, 0x04) => Ok(Answer::done()),
-            (0, 0xA4, 0x02) => {
-                self.file = command.data.try_into().ok().map(u16::from_be_bytes);
-                Ok(Answer::done())
-            }
-            (0, 0xB0, _) => {
-                let octets = match self.file {
-                    Some(fid::SECURITY_INFOS) => &self.security_infos,
-                    Some(fid::BATCH_CERTIFICATE) => &self.batch_certificate,
-                    _ => return Err(StatusWord::SECURITY_STATUS),
-                };
-                let from = usize::from(command.p2) + usize::from(command.p1) * 256;
-                let rest = octets.get(from..).ok_or(StatusWord::WRONG_OFFSET)?;
-                Ok(Answer::with(rest[..rest.len().min(256)].to_vec()))
-            }
-            // One use: the data comes back, which a test can look for.
-            (0x80, 0x2A, _) => {
-                let one_use = self
-                    .session
-                    .take_permission(Rights::PINLESS_SIGNATURE)
-                    .ok_or(StatusWord::SECURITY_STATUS)?;
-                self.uses.push(one_use);
-                Ok(Answer::with(command.data.to_vec()))
-            }
-            _ => Err(StatusWord::UNKNOWN_INSTRUCTION),
-        }
+    /// Power off and on, through the bytes that a power cut leaves.
+    pub(crate) fn power_cut(&mut self) {
+        let state = cos::PersistentState::from_bytes(&self.card.persistent_state().to_bytes()).unwrap();
+        assert_eq!(&state, self.card.persistent_state());
+        self.card.power_off();
+        self.card.power_on();
+        self.transmit(&hex("00A4040C 0A D392F000260100000001"));
+    }
+
+    /// What the card remembers.
+    pub(crate) fn memory(&self) -> EacMemory {
+        let aid = Aid::new(&JPKI_AID).unwrap();
+        self.card
+            .persistent_state()
+            .extension(aid, cos::ExtensionTag::EFFECTIVE_DATE)
+            .map_or_else(|| EacMemory::factory(&self.root), |octets| EacMemory::from_bytes(octets).unwrap())
     }
 }

@@ -266,7 +266,7 @@ struct Learnt {
 #[derive(Debug)]
 pub struct EacDialogue {
     at: At,
-    learnt: Learnt,
+    learnt: Box<Learnt>,
 }
 
 /// Longer than any of the two files; stops a card that never ends.
@@ -326,7 +326,7 @@ impl EacDialogue {
     pub fn start(terminal: &EacTerminal, key: &dyn InstitutionEacKey) -> Result<EacProgress, EacError> {
         terminal.check(key)?;
         let dialogue =
-            Self { at: At::Plain(EacStep::SelectApplication, File::default()), learnt: Learnt::default() };
+            Self { at: At::Plain(EacStep::SelectApplication, File::default()), learnt: Box::default() };
         let command = select_application(&JPKI_AID);
         Ok(EacProgress::Send { step: EacStep::SelectApplication, command, dialogue })
     }
@@ -367,7 +367,7 @@ impl EacDialogue {
     fn plain(
         step: EacStep,
         mut file: File,
-        mut learnt: Learnt,
+        mut learnt: Box<Learnt>,
         response: &[u8],
         context: Context<'_>,
     ) -> Result<EacProgress, EacError> {
@@ -414,7 +414,7 @@ impl EacDialogue {
 
     fn agreed(
         ephemeral: &P256AgreementKey,
-        learnt: Learnt,
+        learnt: Box<Learnt>,
         response: &[u8],
         terminal: &EacTerminal,
     ) -> Result<EacProgress, EacError> {
@@ -435,7 +435,7 @@ impl EacDialogue {
         step: ProtectedStep,
         plain: &PlainResponse,
         channel: TerminalChannel,
-        mut learnt: Learnt,
+        mut learnt: Box<Learnt>,
         context: Context<'_>,
     ) -> Result<EacProgress, EacError> {
         let chain = &context.terminal.chain;
@@ -504,7 +504,7 @@ impl Learnt {
     }
 }
 
-fn send(step: EacStep, command: Vec<u8>, at: At, learnt: Learnt) -> EacProgress {
+fn send(step: EacStep, command: Vec<u8>, at: At, learnt: Box<Learnt>) -> EacProgress {
     EacProgress::Send { step, command, dialogue: EacDialogue { at, learnt } }
 }
 
@@ -512,7 +512,7 @@ fn send(step: EacStep, command: Vec<u8>, at: At, learnt: Learnt) -> EacProgress 
 fn protect(
     step: ProtectedStep,
     channel: TerminalChannel,
-    learnt: Learnt,
+    learnt: Box<Learnt>,
     command: &[u8],
 ) -> Result<EacProgress, EacError> {
     let plain = CommandApdu::parse(command)?;

@@ -54,6 +54,8 @@ pub enum CommandSet {
     JicsapSignature,
     /// `jicsap-institution`: loading terminal certificates, EXTERNAL AUTHENTICATE.
     JicsapInstitution,
+    /// `eac`: chip and terminal authentication, secure messaging.
+    Eac,
 }
 
 impl CommandSet {
@@ -63,6 +65,7 @@ impl CommandSet {
             "secrets" => Self::Secrets,
             "jicsap-signature" => Self::JicsapSignature,
             "jicsap-institution" => Self::JicsapInstitution,
+            "eac" => Self::Eac,
             _ => return None,
         })
     }
