@@ -45,7 +45,7 @@ pub(crate) struct SecurityStatus {
     /// Keys and counters of secure messaging, while it is on.
     pub(crate) channel: Option<Box<dyn SecureChannel>>,
     /// The terminal's certificate chain, profile `jicsap`.
-    pub(crate) jicsap: jicsap_institution::Chain,
+    pub(crate) jicsap: jicsap_institution::InstitutionSession,
 }
 
 impl SecurityStatus {
@@ -66,7 +66,7 @@ impl SecurityStatus {
     /// was presented by the card holder stays.
     pub(crate) fn drop_institution(&mut self) {
         self.permission = None;
-        self.jicsap = jicsap_institution::Chain::default();
+        self.jicsap = jicsap_institution::InstitutionSession::default();
     }
 }
 

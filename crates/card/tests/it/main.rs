@@ -8,6 +8,7 @@
 )]
 
 mod bad_bytes;
+mod iso7816;
 mod jpki;
 mod opensc;
 mod secure_element;
