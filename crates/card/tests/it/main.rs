@@ -8,6 +8,7 @@
 )]
 
 mod bad_bytes;
+mod hot_path;
 mod iso7816;
 mod jpki;
 mod opensc;
