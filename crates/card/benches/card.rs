@@ -1,4 +1,5 @@
-//! What a touch costs: parsing, certificate check, EXTERNAL AUTHENTICATE, the whole dialogue in memory.
+//! What a touch costs: parsing, the card's commands with and without RSA, certificate check, the whole
+//! dialogue in memory.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,10 +11,13 @@
 #[path = "../tests/it/town.rs"]
 mod town;
 
+use card::EmulatedCard;
 use card::apdu::CommandApdu;
 use card::cvc::{Cvc, CvcAuthority, KeyReference};
+use card::image::Layout;
 use card::rsa_key::CardRsaKey;
 use divan::{Bencher, black_box};
+use protocol::entropy::Seeded;
 use town::{AUTHORITY, Terminal, adult, external_authenticate, hex, load, proof, send, status};
 
 fn main() {
@@ -26,6 +30,68 @@ fn main() {
 fn parse_command(bencher: Bencher) {
     let command = hex("802A029720 0101010101010101010101010101010101010101010101010101010101010101 00");
     bencher.bench_local(|| CommandApdu::parse(black_box(&command)).map(|c| c.data.len()));
+}
+
+/// One command to a selected card, with everything that a card does for it.
+fn command(bencher: Bencher<'_, '_>, before: &[&str], command: &str, word: u16) {
+    let mut patient = adult();
+    for before in ["00A4040C0A D392F000260100000001"].iter().chain(before) {
+        status(&mut patient, before);
+    }
+    let command = hex(command);
+    assert_eq!(send(&mut patient, &command).1, word);
+    let mut entropy = Seeded::new(1);
+    bencher.bench_local(|| patient.transmit(black_box(&command), &mut entropy));
+}
+
+#[divan::bench]
+fn select(bencher: Bencher<'_, '_>) {
+    command(bencher, &[], "00A404000A D392F000260100000001 00", 0x9000);
+}
+
+#[divan::bench]
+fn read_binary(bencher: Bencher<'_, '_>) {
+    command(bencher, &["00A4020C02 000A"], "00B0000000", 0x9000);
+}
+
+#[divan::bench]
+fn verify(bencher: Bencher<'_, '_>) {
+    command(bencher, &[], "0020009804 31323334", 0x9000);
+}
+
+#[divan::bench]
+fn verify_that_is_wrong_and_blocked(bencher: Bencher<'_, '_>) {
+    let wrong = "0020009804 39393939";
+    command(bencher, &[wrong, wrong, wrong], wrong, 0x6984);
+}
+
+#[divan::bench]
+fn unknown_instruction(bencher: Bencher<'_, '_>) {
+    command(bencher, &[], "00CADF3005", 0x6D00);
+}
+
+#[divan::bench]
+fn get_challenge(bencher: Bencher<'_, '_>) {
+    command(bencher, &[], "0084000010", 0x9000);
+}
+
+/// A PIN in two pieces.
+#[divan::bench]
+fn chained(bencher: Bencher<'_, '_>) {
+    let mut patient = adult();
+    status(&mut patient, "00A4040C0A D392F000260100000001");
+    let (first, last) = (hex("1020009802 3132"), hex("0020009802 3334"));
+    let mut entropy = Seeded::new(1);
+    bencher.bench_local(|| {
+        patient.transmit(black_box(&first), &mut entropy);
+        patient.transmit(black_box(&last), &mut entropy)
+    });
+}
+
+#[divan::bench]
+fn parse_layout(bencher: Bencher<'_, '_>) {
+    let text = include_str!("../layouts/my_number_card.toml");
+    bencher.bench_local(|| Layout::parse(black_box(text)).unwrap());
 }
 
 #[divan::bench]

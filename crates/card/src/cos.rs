@@ -164,3 +164,6 @@ impl EmulatedCard for Card {
         Answer::encode(transport::exchange(session, command))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,8 @@ mod rule;
 
 pub use form::{Alphabet, FormError, SecretForm};
 pub use layout::{
-    Aid, ApplicationLayout, CommandSet, FORMAT, Kind, Layout, LayoutError, OBJECTS_MAX, ObjectLayout, Source,
-    WhenEmpty,
+    Aid, ApplicationLayout, ChangeBy, CommandSet, FORMAT, Kind, Layout, LayoutError, OBJECTS_MAX,
+    ObjectLayout, Source, WhenEmpty,
 };
 pub use rule::{Rule, RuleError, Term};
 

@@ -46,13 +46,13 @@ struct Pending {
 /// The terminal's chain so far. Lives in the application's security status and dies with it.
 #[doc(alias = "機関認証")]
 #[derive(Default, Debug)]
-pub(crate) struct Chain {
+pub(crate) struct InstitutionSession {
     /// Checked keys, from the root downwards.
     links: Vec<CvcPublicKey>,
     pending: Option<Pending>,
 }
 
-impl Chain {
+impl InstitutionSession {
     /// First half of loading: who certifies whom. 6A80 malformed, 6A88 unknown issuer.
     fn load_body(&mut self, root: &CvcPublicKey, data: &[u8]) -> Result<(), StatusWord> {
         self.pending = None;
@@ -115,7 +115,7 @@ fn load_terminal_certificate(session: &mut Session<'_>, command: &CommandApdu<'_
 
 /// The institution's signature over the outstanding challenge, which is used up whatever comes of it.
 /// 6985 without an application, 6A86 for other parameters, 6700 for another length than 256 octets,
-/// then as [`Chain::authenticate`].
+/// then as [`InstitutionSession::authenticate`].
 #[doc(alias = "外部認証")]
 fn external_authenticate(session: &mut Session<'_>, command: &CommandApdu<'_>) -> Reply {
     let challenge = session.take_challenge();

@@ -3,9 +3,13 @@
 //! | command | bytes | clause |
 //! |---|---|---|
 //! | SELECT by name | `00 A4 04 P2 AID [Le]` | ISO/IEC 7816-4:2020 §11.2.2 |
-//! | SELECT a file of the application | `00 A4 02 P2 FID [Le]` | |
+//! | SELECT a file of the application | `00 A4 00\|02 P2 FID [Le]` | |
 //! | SELECT the master file | `00 A4 00 00` | |
 //! | GET CHALLENGE | `00 84 00 00 Le` | §11.5.3 |
+//!
+//! P2 asks for control information (00 FCI, 04 FCP, 0C none) and, with a name, for the first (+0), last
+//! (+1), next (+2) or previous (+3) application that fits. Without Le there is no control information,
+//! whatever P2 asks for.
 
 use super::session::Protection;
 use super::volatile::{Challenge, SecurityStatus};
@@ -43,14 +47,15 @@ enum Occurrence {
 }
 
 /// 6A86 for file management data (08), and for bits that have no meaning.
-const fn parameters(p2: u8) -> Result<(Occurrence, Wanted), StatusWord> {
-    let occurrence = match p2 & 0x03 {
+const fn parameters(command: &CommandApdu<'_>) -> Result<(Occurrence, Wanted), StatusWord> {
+    let occurrence = match command.p2 & 0x03 {
         0 => Occurrence::First,
         1 => Occurrence::Last,
         2 => Occurrence::Next,
         _ => Occurrence::Previous,
     };
-    match p2 & !0x03 {
+    match command.p2 & !0x03 {
+        0x00 | 0x04 if command.expected.is_none() => Ok((occurrence, Wanted::Nothing)),
         0x00 => Ok((occurrence, Wanted::Template(FCI))),
         0x04 => Ok((occurrence, Wanted::Template(FCP))),
         0x0C => Ok((occurrence, Wanted::Nothing)),
@@ -69,7 +74,8 @@ impl Session<'_> {
             0x00 if command.p2 == 0 && command.data.is_empty() => {
                 self.application().map(|_| Answer::done()).map_err(|_| StatusWord::WRONG_PARAMETERS)
             }
-            0x00 if matches!(command.p2, 0x00 | 0x0C) => Err(StatusWord::NOT_FOUND),
+            // "Master file, application or file": here files alone have identifiers.
+            0x00 => self.select_file(command),
             _ => Err(StatusWord::WRONG_PARAMETERS),
         }
     }
@@ -77,7 +83,7 @@ impl Session<'_> {
     /// By name or by its beginning, the provider identifier at least. "Next" and "previous" look from
     /// the selected application on.
     fn select_application(&mut self, command: &CommandApdu<'_>) -> Reply {
-        let (occurrence, wanted) = parameters(command.p2)?;
+        let (occurrence, wanted) = parameters(command)?;
         let part = command.data;
         if part.len() < AID_PART_MIN {
             return Err(StatusWord::NOT_FOUND);
@@ -110,7 +116,7 @@ impl Session<'_> {
 
     /// By identifier, in the selected application. 6700 for an identifier that is not of two octets.
     fn select_file(&mut self, command: &CommandApdu<'_>) -> Reply {
-        let (Occurrence::First, wanted) = parameters(command.p2)? else {
+        let (Occurrence::First, wanted) = parameters(command)? else {
             return Err(StatusWord::WRONG_PARAMETERS);
         };
         let fid: [u8; 2] = command.data.try_into().map_err(|_| StatusWord::WRONG_LENGTH)?;

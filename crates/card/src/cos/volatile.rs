@@ -46,7 +46,7 @@ pub(crate) struct SecurityStatus {
     /// Keys and counters of secure messaging, while it is on.
     pub(crate) channel: Option<Box<dyn SecureChannel>>,
     /// The terminal's certificate chain, profile `jicsap`.
-    pub(crate) jicsap: jicsap_institution::Chain,
+    pub(crate) jicsap: jicsap_institution::InstitutionSession,
     /// How far chip and terminal authentication have come, profile `eac`.
     pub(crate) eac: EacSession,
 }
@@ -69,7 +69,7 @@ impl SecurityStatus {
     /// was presented by the card holder stays.
     pub(crate) fn drop_institution(&mut self) {
         self.permission = None;
-        self.jicsap = jicsap_institution::Chain::default();
+        self.jicsap = jicsap_institution::InstitutionSession::default();
         self.eac.start_over();
     }
 }

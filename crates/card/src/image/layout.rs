@@ -71,6 +71,17 @@ impl CommandSet {
     }
 }
 
+/// The data of CHANGE REFERENCE DATA, ISO/IEC 7816-4:2020 §11.5.7.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ChangeBy {
+    /// The new value alone (P1 01): the rule asks for the old one before. `change_by = "new"`, and
+    /// where nothing is said.
+    New,
+    /// The old value and the new one behind it (P1 00); a wrong old one costs a try. `change_by = "old
+    /// and new"`.
+    OldAndNew,
+}
+
 /// What an object is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -87,6 +98,8 @@ pub enum Kind {
         tries: u8,
         /// What has to hold before it is changed.
         change: Rule,
+        /// How it is changed.
+        change_by: ChangeBy,
     },
     /// An RSA-2048 private key: PKCS#8 in DER.
     RsaKey {
@@ -244,6 +257,7 @@ struct ObjectText {
     #[serde(rename = "use")]
     usage: Option<String>,
     change: Option<String>,
+    change_by: Option<String>,
     form: Option<String>,
     tries: Option<u8>,
 }
@@ -389,6 +403,9 @@ impl ObjectText {
             "terminal-root" | "eac-root" | "batch-key" | "closed" => 0,
             other => return Err(wrong(place, format!("no kind \"{other}\""))),
         };
+        if self.change_by.is_some() && fields & CHANGE == 0 {
+            return Err(wrong(place, format!("`change_by` does not go with kind \"{}\"", self.kind)));
+        }
         for (field, name, is_there) in [
             (READ, "read", self.read.is_some()),
             (USE, "use", self.usage.is_some()),
@@ -412,7 +429,12 @@ impl ObjectText {
                     .map_err(|error| wrong(place, error.to_string()))?;
                 let tries = self.tries.filter(|tries| (1..=15).contains(tries));
                 let tries = tries.ok_or_else(|| wrong(place, "1 to 15 tries"))?;
-                Kind::Secret { form, tries, change: rule(&self.change)? }
+                let change_by = match self.change_by.as_deref() {
+                    None | Some("new") => ChangeBy::New,
+                    Some("old and new") => ChangeBy::OldAndNew,
+                    Some(_) => return Err(wrong(place, "change_by: \"new\" or \"old and new\"")),
+                };
+                Kind::Secret { form, tries, change: rule(&self.change)?, change_by }
             }
             "rsa-key" => Kind::RsaKey { usage: rule(&self.usage)? },
             "terminal-root" => Kind::TerminalRoot,

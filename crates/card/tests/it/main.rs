@@ -8,6 +8,8 @@
 )]
 
 mod bad_bytes;
+mod hot_path;
+mod iso7816;
 mod jpki;
 mod opensc;
 mod secure_element;
