@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | VERIFY | `00 20 00 P2 [secret]` | ISO/IEC 7816-4:2020 §11.5.6 |
 //! | CHANGE REFERENCE DATA | `00 24 01 80 secret` | §11.5.7 |
+//! | CHANGE KEY (set `change-key`) | `80 32 00 80 secret` | JICSAP IC card specification 1.1 |
 //!
 //! P2 is 80 for the current file, 81 to 9E for a short identifier.
 
@@ -19,10 +20,17 @@ pub(super) const SET: CommandSetTable = CommandSetTable {
     run,
 };
 
+pub(super) const CHANGE_KEY: CommandSetTable = CommandSetTable {
+    commands: &[(0x80, 0x32)],
+    on_failure: OnFailure::DropInstitution,
+    secure_messaging: SecureMessaging::NotOffered,
+    run: |session, command| Some(replace(session, command, 0x00)),
+};
+
 fn run(session: &mut Session<'_>, command: &CommandApdu<'_>) -> Option<Reply> {
     match command.ins {
         0x20 => Some(verify(session, command)),
-        _ => Some(change_reference_data(session, command)),
+        _ => Some(replace(session, command, 0x01)),
     }
 }
 
@@ -80,11 +88,11 @@ fn verify(session: &mut Session<'_>, command: &CommandApdu<'_>) -> Reply {
     Ok(Answer::done())
 }
 
-/// With the new value alone: the old one was presented before, where the secret's rule asks for it.
+/// CHANGE REFERENCE DATA or CHANGE KEY, which differ in P1. With the new value alone: the old one was presented before, where the secret's rule asks for it.
 /// 6A86 for other parameters, 6700 without data or with Le, 6982 where the rule does not hold, 6A80
 /// for a value of another form.
-fn change_reference_data(session: &mut Session<'_>, command: &CommandApdu<'_>) -> Reply {
-    if (command.p1, command.p2) != (0x01, 0x80) {
+fn replace(session: &mut Session<'_>, command: &CommandApdu<'_>, p1: u8) -> Reply {
+    if (command.p1, command.p2) != (p1, 0x80) {
         return Err(StatusWord::WRONG_PARAMETERS);
     }
     let named = named(session, command.p2)?;
