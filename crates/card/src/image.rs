@@ -116,6 +116,8 @@ pub enum Content {
     BlockedSecret,
     /// A private key.
     RsaKey(Box<CardRsaKey>),
+    /// The private key for session keys, where it is known.
+    SessionKey(Option<CardRsaKey>),
     /// Root of the `jicsap` terminal certificates.
     TerminalRoot(CvcPublicKey),
     /// Trust anchor of the `eac` terminal certificates; in its slot a self-signed `7F21` object.
@@ -135,6 +137,7 @@ impl fmt::Debug for Content {
             Self::Secret(_) => "Secret(…)",
             Self::BlockedSecret => "BlockedSecret",
             Self::RsaKey(_) => "RsaKey(…)",
+            Self::SessionKey(_) => "SessionKey(…)",
             Self::TerminalRoot(_) => "TerminalRoot(…)",
             Self::EacRoot(_) => "EacRoot(…)",
             Self::BatchKey(_) => "BatchKey(…)",
@@ -153,6 +156,8 @@ impl Content {
             Kind::Secret { form, .. } if form.fits(octets) => Self::Secret(bytes()),
             Kind::Secret { .. } => return None,
             Kind::RsaKey { .. } => Self::RsaKey(Box::new(CardRsaKey::from_pkcs8(octets).ok()?)),
+            Kind::SessionKey { .. } if octets.is_empty() => Self::SessionKey(None),
+            Kind::SessionKey { .. } => Self::SessionKey(Some(CardRsaKey::from_pkcs8(octets).ok()?)),
             Kind::TerminalRoot => Self::TerminalRoot(parse_terminal_root(octets)?),
             Kind::EacRoot => Self::EacRoot(Box::new(TrustAnchor::parse(octets).ok()?)),
             Kind::BatchKey => Self::BatchKey(Box::new(P256AgreementKey::from_pkcs8(octets).ok()?)),

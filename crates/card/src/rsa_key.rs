@@ -8,7 +8,7 @@ mod crt;
 
 use aws_lc_rs::digest::{self, Digest, SHA256, SHA384, SHA512};
 use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::rsa::{KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey};
 use aws_lc_rs::signature::{
     KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
 };
@@ -46,6 +46,9 @@ pub enum RsaKeyError {
     /// Data that the padding does not take: 1 to 245 octets.
     #[error("1 to 245 octets can be signed as given, not {0}")]
     DataLength(usize),
+    /// A cryptogram that is not below the modulus.
+    #[error("a cryptogram that is not below the modulus")]
+    Range,
     /// The cryptographic library failed.
     #[error("the cryptographic library failed")]
     Library,
@@ -156,6 +159,27 @@ impl CardRsaKey {
         self.crt.sign(&self.modulus, &self.exponent, data)
     }
 
+    /// RSAES-OAEP with SHA-256 and MGF1 with SHA-256, RFC 8017 §7.1.2. `Range` where the cryptogram
+    /// is not below the modulus, `Rejected` where it is not of 256 octets or not an encryption.
+    pub fn decrypt_oaep_sha256(&self, cryptogram: &[u8]) -> Result<Zeroizing<Vec<u8>>, RsaKeyError> {
+        if cryptogram.len() != RSA_OCTETS {
+            return Err(RsaKeyError::Rejected);
+        }
+        if cryptogram >= self.modulus.as_slice() {
+            return Err(RsaKeyError::Range);
+        }
+        let private =
+            PrivateDecryptingKey::from_pkcs8(&self.pkcs8_der()?).map_err(|_| RsaKeyError::Library)?;
+        let private = OaepPrivateDecryptingKey::new(private).map_err(|_| RsaKeyError::Library)?;
+        let mut message = Zeroizing::new(vec![0; private.min_output_size()]);
+        let length = private
+            .decrypt(&OAEP_SHA256_MGF1SHA256, cryptogram, &mut message, None)
+            .map_err(|_| RsaKeyError::Rejected)?
+            .len();
+        message.truncate(length);
+        Ok(message)
+    }
+
     fn sign_imported(
         &self,
         padding: &'static dyn RsaEncoding,
@@ -165,6 +189,14 @@ impl CardRsaKey {
         self.pair.sign_digest(padding, hash, &mut signature).map_err(|_| RsaKeyError::Library)?;
         Ok(signature)
     }
+}
+
+/// Whether `signature` is PKCS#1 v1.5 (block type 1) over `data` as given, 1 to 245 octets, under this
+/// modulus and exponent 65,537: RFC 8017 §8.2.2 with the T of §9.2 being `data`. The whole block is
+/// compared, not searched. For data that no hash of the cryptographic library makes, such as the card
+/// face's three digests in one DigestInfo.
+pub fn pkcs1_raw_holds(modulus: &[u8; RSA_OCTETS], data: &[u8], signature: &[u8; RSA_OCTETS]) -> bool {
+    crt::holds(modulus, &[1, 0, 1], data, signature).unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -205,6 +237,8 @@ mod tests {
             let signature = key.sign_pkcs1_raw(&info).unwrap();
             let slow = key.crt.sign(key.public_modulus(), key.public_exponent(), &info).unwrap();
             assert_eq!(signature, slow);
+            assert!(pkcs1_raw_holds(key.public_modulus(), &info, &signature));
+            assert!(!pkcs1_raw_holds(key.public_modulus(), &info[1..], &signature));
             assert!(holds(&key, verification, message, &signature));
             assert!(!holds(&key, verification, b"another", &signature));
         }
@@ -217,10 +251,18 @@ mod tests {
     fn lengths_at_the_edges() {
         let key = CardRsaKey::generate().unwrap();
         for length in [1, 32, 51, 244, RAW_DATA_MAX] {
-            assert!(key.sign_pkcs1_raw(&vec![0xA5; length]).is_ok(), "{length}");
+            let data = vec![0xA5; length];
+            let signature = key.sign_pkcs1_raw(&data).unwrap();
+            assert!(pkcs1_raw_holds(key.public_modulus(), &data, &signature), "{length}");
+            let mut bent = signature;
+            bent[200] ^= 1;
+            assert!(!pkcs1_raw_holds(key.public_modulus(), &data, &bent), "{length}");
         }
         assert_eq!(key.sign_pkcs1_raw(&[]), Err(RsaKeyError::DataLength(0)));
         assert_eq!(key.sign_pkcs1_raw(&[0; 246]), Err(RsaKeyError::DataLength(246)));
+        // Nothing that is not below the modulus is a signature.
+        assert!(!pkcs1_raw_holds(key.public_modulus(), b"x", key.public_modulus()));
+        assert!(!pkcs1_raw_holds(&[0; RSA_OCTETS], b"x", &[0; RSA_OCTETS]));
         // A DigestInfo header with a hash of the wrong length is data like any other.
         let mut odd = SHA256_PREFIX.to_vec();
         odd.extend_from_slice(&[1; 31]);

@@ -56,6 +56,14 @@ pub enum CommandSet {
     JicsapInstitution,
     /// `eac`: chip and terminal authentication, secure messaging.
     Eac,
+    /// `presence`: a signature by the application's own key, without naming it.
+    Presence,
+    /// `internal-authenticate`: INTERNAL AUTHENTICATE.
+    InternalAuthenticate,
+    /// `change-key`: CHANGE KEY.
+    ChangeKey,
+    /// `session-key`: SET SESSION KEY, and secure messaging without integrity.
+    SessionKey,
 }
 
 impl CommandSet {
@@ -66,6 +74,10 @@ impl CommandSet {
             "jicsap-signature" => Self::JicsapSignature,
             "jicsap-institution" => Self::JicsapInstitution,
             "eac" => Self::Eac,
+            "presence" => Self::Presence,
+            "internal-authenticate" => Self::InternalAuthenticate,
+            "change-key" => Self::ChangeKey,
+            "session-key" => Self::SessionKey,
             _ => return None,
         })
     }
@@ -103,6 +115,12 @@ pub enum Kind {
     },
     /// An RSA-2048 private key: PKCS#8 in DER.
     RsaKey {
+        /// What has to hold before it is used.
+        usage: Rule,
+    },
+    /// The RSA-2048 private key that session keys are handed over under: PKCS#8 in DER, or nothing where
+    /// there is one on the real card and nobody knows what opens it.
+    SessionKey {
         /// What has to hold before it is used.
         usage: Rule,
     },
@@ -343,7 +361,9 @@ impl ApplicationLayout {
         };
         for object in &self.objects {
             let more = match &object.kind {
-                Kind::Secret { change: rule, .. } | Kind::RsaKey { usage: rule } => Some(rule),
+                Kind::Secret { change: rule, .. }
+                | Kind::RsaKey { usage: rule }
+                | Kind::SessionKey { usage: rule } => Some(rule),
                 _ => None,
             };
             for term in object.read.terms().chain(more.into_iter().flat_map(Rule::terms)) {
@@ -399,7 +419,7 @@ impl ObjectText {
         let fields = match self.kind.as_str() {
             "binary" | "records" => READ,
             "secret" => CHANGE | FORM | TRIES,
-            "rsa-key" => USE,
+            "rsa-key" | "session-key" => USE,
             "terminal-root" | "eac-root" | "batch-key" | "closed" => 0,
             other => return Err(wrong(place, format!("no kind \"{other}\""))),
         };
@@ -437,6 +457,7 @@ impl ObjectText {
                 Kind::Secret { form, tries, change: rule(&self.change)?, change_by }
             }
             "rsa-key" => Kind::RsaKey { usage: rule(&self.usage)? },
+            "session-key" => Kind::SessionKey { usage: rule(&self.usage)? },
             "terminal-root" => Kind::TerminalRoot,
             "eac-root" => Kind::EacRoot,
             "batch-key" => Kind::BatchKey,
@@ -447,7 +468,7 @@ impl ObjectText {
 
     fn source(&self, place: &str, kind: &Kind) -> Result<Source, LayoutError> {
         match (&self.slot, &self.value, kind) {
-            (None, None, Kind::Closed) => Ok(Source::Nothing),
+            (None, None, Kind::Closed | Kind::SessionKey { .. }) => Ok(Source::Nothing),
             (_, _, Kind::Closed) => Err(wrong(place, "a closed file has no content")),
             (Some(slot), None, _) if slot.is_empty() => Err(wrong(place, "a slot has a name")),
             (Some(slot), None, _) => Ok(Source::Slot(slot.clone())),
