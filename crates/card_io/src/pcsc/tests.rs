@@ -47,7 +47,7 @@ fn every_protocol_version_lists_and_exchanges() {
         assert_eq!(readers.len(), 2);
         assert_eq!(
             readers[0],
-            ReaderInfo { name: NAME.to_owned(), card_present: true, atr: vec![0x3B, 0x80] }
+            ReaderInfo { name: NAME.to_owned(), card_present: true, atr: vec![0x3B, 0x80], events: 1 }
         );
         assert!(!readers[1].card_present);
         let mut channel = opened(&client);
