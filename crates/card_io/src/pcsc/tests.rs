@@ -159,6 +159,9 @@ fn every_refusal_of_an_exchange_has_its_culprit() {
     }
     let (_fake, client) = daemon(World { responses: vec![Ok(vec![0x90])], ..world() });
     assert!(matches!(opened(&client).transmit(&[0; 4]), Err(ChannelError::CardMisbehaved { .. })));
+    // Torn out in mid-answer, as some drivers tell it.
+    let (_fake, client) = daemon(World { responses: vec![Ok(Vec::new())], ..world() });
+    assert!(matches!(opened(&client).transmit(&[0; 4]), Err(ChannelError::ExchangeBroken)));
 }
 
 #[test]
