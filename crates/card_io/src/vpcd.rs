@@ -12,6 +12,7 @@
 mod card_server;
 mod exposure;
 mod frame;
+pub mod reader_conf;
 mod virtual_reader;
 
 pub use card_server::{CardServer, InsertedCard, TraceEvent};
