@@ -9,9 +9,11 @@
 //! | [`institution_auth`] | one touch: proves the institution, gets the one signature | evidence |
 //! | [`power_on`] | arms the Secure Element with the platform's policy | what was armed |
 //! | [`recognise`] | says which card lies there | its kind |
+//! | [`card_status`] | asks what a card says about itself | functions and tries left |
 //! | [`read_certificates`] | reads certificate files | their bytes |
 //! | [`pin_sign`] | presents a PIN or password and signs | a signature |
 
+pub mod card_status;
 mod der_file;
 pub mod institution_auth;
 pub mod pin_sign;

@@ -18,3 +18,21 @@ pub trait EmulatedCard: Send {
     /// answers nothing: an empty vector.
     fn transmit(&mut self, command: &[u8], entropy: &mut dyn Entropy) -> Vec<u8>;
 }
+
+impl<C: EmulatedCard + ?Sized> EmulatedCard for Box<C> {
+    fn atr(&self) -> &[u8] {
+        self.as_ref().atr()
+    }
+
+    fn power_on(&mut self) {
+        self.as_mut().power_on();
+    }
+
+    fn power_off(&mut self) {
+        self.as_mut().power_off();
+    }
+
+    fn transmit(&mut self, command: &[u8], entropy: &mut dyn Entropy) -> Vec<u8> {
+        self.as_mut().transmit(command, entropy)
+    }
+}

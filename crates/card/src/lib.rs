@@ -18,6 +18,7 @@
 //! | [`my_number_card`] | the patient's card: its layout, and contents for one holder |
 //! | [`secure_element`] | the terminal's second card, which holds the institution key |
 //! | [`dialogue`] | the terminal side of everything above |
+//! | [`trace`] | recorded dialogues: text format, replay, comparison |
 //!
 //! Invariants, each with a test in `tests/it`:
 //! - One institution authentication opens exactly one signature by the card-holder authentication
@@ -38,6 +39,7 @@ pub mod my_number_card;
 pub mod rsa_key;
 pub mod secure_element;
 pub mod tlv;
+pub mod trace;
 
 pub use emulated::EmulatedCard;
 

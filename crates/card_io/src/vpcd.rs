@@ -10,10 +10,13 @@
 //! - [`VirtualReader`] is a reader: a terminal without pcscd, for development and tests.
 
 mod card_server;
+mod exposure;
 mod frame;
+pub mod reader_conf;
 mod virtual_reader;
 
 pub use card_server::{CardServer, InsertedCard, TraceEvent};
+pub use exposure::{Exposure, exposure};
 pub use frame::{FrameDecoder, FrameError};
 pub use virtual_reader::VirtualReader;
 

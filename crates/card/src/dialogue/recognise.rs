@@ -39,6 +39,8 @@ pub enum Progress {
 #[derive(Debug)]
 enum State {
     Jpki,
+    /// The first command was answered 6F00.
+    JpkiAgain,
     Hpki,
     ResidentRegister,
 }
@@ -49,6 +51,9 @@ pub struct Recognise(State);
 
 impl Recognise {
     /// Begins. No key and no PIN of the card is touched.
+    ///
+    /// Real cards were seen to answer the first command after power-up with 6F00, whatever it was: that
+    /// one is asked again, once.
     pub fn start() -> (Exchange, Self) {
         (select_jpki(), Self(State::Jpki))
     }
@@ -56,15 +61,19 @@ impl Recognise {
     /// Takes the response to the last exchange. Any refusing status word means "not this kind".
     pub fn step(self, response: &[u8]) -> Result<Progress, DialogueError> {
         let (step, kind) = match self.0 {
-            State::Jpki => (SELECT_JPKI, RecognisedCard::MyNumberCard),
+            State::Jpki | State::JpkiAgain => (SELECT_JPKI, RecognisedCard::MyNumberCard),
             State::Hpki => (SELECT_HPKI, RecognisedCard::HpkiCard),
             State::ResidentRegister => (SELECT_RESIDENT_REGISTER, RecognisedCard::ResidentRegisterCard),
         };
-        if step.response(response)?.status == StatusWord::OK {
-            return Ok(Progress::Done(kind));
+        match (step.response(response)?.status, &self.0) {
+            (StatusWord::OK, _) => return Ok(Progress::Done(kind)),
+            (StatusWord::INTERNAL, State::Jpki) => {
+                return Ok(Progress::Send(select_jpki(), Self(State::JpkiAgain)));
+            }
+            _ => {}
         }
         Ok(match self.0 {
-            State::Jpki => {
+            State::Jpki | State::JpkiAgain => {
                 Progress::Send(SELECT_HPKI.exchange(select_application(&HPKI_AID_PART)), Self(State::Hpki))
             }
             State::Hpki => Progress::Send(

@@ -16,3 +16,4 @@ mod secure_element;
 mod tools;
 mod touch;
 mod town;
+mod trace;

@@ -5,6 +5,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use card::EmulatedCard;
 use card::apdu::{CommandApdu, StatusWord};
+use card::dialogue::card_status::{self, CardStatus, Presence, ReadStatus, TriesLeft};
 use card::dialogue::pin_sign::{self, PinProtected, PinSign};
 use card::dialogue::read_certificates::{self, CertificateFile, ReadCertificates};
 use card::dialogue::recognise::{self, Recognise, RecognisedCard};
@@ -131,4 +132,103 @@ fn both_keys_sign_behind_their_secrets() {
     assert_eq!(sign(&mut patient, pin(PIN)), Err(DialogueError::SecretBlocked));
     assert_eq!(patient.signatures(), SignatureCounts { card_holder_auth: 1, document_signature: 1 });
     assert_eq!(sign(&mut OneApplication(&[1]), pin(PIN)), Err(DialogueError::WrongCard));
+}
+
+/// Answers its first command with 6F00, as real cards were seen to do after power-up.
+struct Sleepy<C>(C, usize);
+
+impl<C: EmulatedCard> EmulatedCard for Sleepy<C> {
+    fn atr(&self) -> &[u8] {
+        self.0.atr()
+    }
+    fn power_on(&mut self) {
+        self.0.power_on();
+    }
+    fn power_off(&mut self) {
+        self.0.power_off();
+    }
+    fn transmit(&mut self, command: &[u8], entropy: &mut dyn Entropy) -> Vec<u8> {
+        if self.1 == 0 {
+            return self.0.transmit(command, entropy);
+        }
+        self.1 -= 1;
+        vec![0x6F, 0x00]
+    }
+}
+
+#[test]
+fn a_card_that_is_not_awake_yet_is_asked_again_once() {
+    assert_eq!(recognise(&mut Sleepy(adult(), 1)), Ok(RecognisedCard::MyNumberCard));
+    assert_eq!(recognise(&mut Sleepy(adult(), 9)), Ok(RecognisedCard::Unknown), "it never wakes");
+}
+
+fn card_status(patient: &mut dyn EmulatedCard) -> Result<CardStatus, DialogueError> {
+    let (mut exchange, mut dialogue) = ReadStatus::start();
+    loop {
+        let response = patient.transmit(&exchange.command, &mut Seeded::new(1));
+        match dialogue.step(&response)? {
+            card_status::Progress::Send(next, rest) => (exchange, dialogue) = (next, rest),
+            card_status::Progress::Done(status) => return Ok(status),
+        }
+    }
+}
+
+#[test]
+fn a_card_tells_its_state_and_loses_no_try() {
+    let mut patient = adult();
+    let fresh = CardStatus {
+        token: "JPKIAPICCTOKEN2".to_owned(),
+        card_holder_auth: Presence::There,
+        document_signature: Presence::There,
+        auth_pin: TriesLeft::Some(3),
+        sign_password: TriesLeft::Some(5),
+    };
+    for _ in 0..5 {
+        assert_eq!(card_status(&mut patient).unwrap(), fresh, "asking costs nothing");
+    }
+    let wrong = || PinProtected::CardHolderAuth(AuthPin::parse("9999").unwrap());
+    for (left, allows) in
+        [(TriesLeft::Some(2), true), (TriesLeft::Some(1), false), (TriesLeft::Blocked, false)]
+    {
+        assert!(sign(&mut patient, wrong()).is_err());
+        let status = card_status(&mut patient).unwrap();
+        assert_eq!((status.auth_pin, status.sign_password), (left, TriesLeft::Some(5)));
+        assert_eq!(status.auth_pin.allows_a_mistake(), allows);
+    }
+    let young = card_status(&mut child()).unwrap();
+    assert_eq!((young.card_holder_auth, young.document_signature), (Presence::There, Presence::Absent));
+    assert!(!young.sign_password.allows_a_mistake());
+    assert_eq!(card_status(&mut OneApplication(&[1])), Err(DialogueError::WrongCard));
+    assert!(card_status(&mut Sleepy(adult(), 1)).unwrap_err().to_string().contains("6F00"));
+}
+
+#[test]
+fn nonsense_for_a_status_is_the_cards_fault() {
+    struct Says(Vec<Vec<u8>>);
+    impl EmulatedCard for Says {
+        fn atr(&self) -> &[u8] {
+            &[0x3B, 0]
+        }
+        fn power_on(&mut self) {}
+        fn power_off(&mut self) {}
+        fn transmit(&mut self, _: &[u8], _: &mut dyn Entropy) -> Vec<u8> {
+            if self.0.is_empty() { Vec::new() } else { self.0.remove(0) }
+        }
+    }
+    let done = || vec![0x90, 0x00];
+    let token = |octets: &[u8]| [octets, &[0x90, 0x00]].concat();
+    let misbehaved = |answers: Vec<Vec<u8>>| match card_status(&mut Says(answers)) {
+        Err(DialogueError::CardMisbehaved { what, .. }) => what,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(misbehaved(vec![]), Misbehaviour::NoStatusWord);
+    assert_eq!(misbehaved(vec![done(), token(&[b'A'; 31])]), Misbehaviour::Length);
+    assert_eq!(misbehaved(vec![done(), token(&[0; 32])]), Misbehaviour::Malformed);
+    // A card that does not say which certificates it has, and has no signature password.
+    let quiet =
+        vec![done(), token(&[b'A'; 160]), vec![0x6A, 0x82], done(), vec![0x63, 0x00], vec![0x6A, 0x82]];
+    let status = card_status(&mut Says(quiet)).unwrap();
+    assert_eq!(status.card_holder_auth, Presence::Untold);
+    assert_eq!((status.auth_pin, status.sign_password), (TriesLeft::Untold, TriesLeft::NoSecret));
+    assert_eq!(status.token, "A".repeat(32));
 }

@@ -194,10 +194,14 @@ impl PcscChannel {
     fn exchange(&mut self, command: &[u8]) -> Result<Vec<u8>, ChannelError> {
         let response = self.connection.transmit(self.handle, self.protocol, command);
         let response = response.map_err(|error| self.blame(error))?;
-        if response.len() < RESPONSE_LEN_MIN {
-            return Err(ChannelError::CardMisbehaved { reason: "a response without status octets" });
+        match response.len() {
+            // What some drivers, vpcd among them, make of a card that left while it was answering.
+            0 => Err(ChannelError::ExchangeBroken),
+            len if len < RESPONSE_LEN_MIN => {
+                Err(ChannelError::CardMisbehaved { reason: "a response without status octets" })
+            }
+            _ => Ok(response),
         }
-        Ok(response)
     }
 
     fn blame(&self, error: DaemonError) -> ChannelError {

@@ -47,7 +47,7 @@ fn every_protocol_version_lists_and_exchanges() {
         assert_eq!(readers.len(), 2);
         assert_eq!(
             readers[0],
-            ReaderInfo { name: NAME.to_owned(), card_present: true, atr: vec![0x3B, 0x80] }
+            ReaderInfo { name: NAME.to_owned(), card_present: true, atr: vec![0x3B, 0x80], events: 1 }
         );
         assert!(!readers[1].card_present);
         let mut channel = opened(&client);
@@ -159,6 +159,9 @@ fn every_refusal_of_an_exchange_has_its_culprit() {
     }
     let (_fake, client) = daemon(World { responses: vec![Ok(vec![0x90])], ..world() });
     assert!(matches!(opened(&client).transmit(&[0; 4]), Err(ChannelError::CardMisbehaved { .. })));
+    // Torn out in mid-answer, as some drivers tell it.
+    let (_fake, client) = daemon(World { responses: vec![Ok(Vec::new())], ..world() });
+    assert!(matches!(opened(&client).transmit(&[0; 4]), Err(ChannelError::ExchangeBroken)));
 }
 
 #[test]

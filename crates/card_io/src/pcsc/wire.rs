@@ -183,11 +183,13 @@ pub struct ReaderInfo {
     pub card_present: bool,
     /// The card's answer to reset, 2 to 33 octets; empty while there is no card or no power.
     pub atr: Vec<u8>,
+    /// Insertions and removals that the daemon has noticed on this reader since it started.
+    pub events: u32,
 }
 
 impl From<ReaderState> for ReaderInfo {
     fn from(state: ReaderState) -> Self {
-        Self { name: state.name, card_present: state.is_card_present, atr: state.atr }
+        Self { name: state.name, card_present: state.is_card_present, atr: state.atr, events: state.events }
     }
 }
 

@@ -141,10 +141,7 @@ impl FrameSocket {
         // The operating system refuses a timeout of zero and rounds small ones down.
         self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
         let mut buffer = [0_u8; 4096];
-        acknowledge_at_once(&self.stream);
-        let outcome = self.stream.read(&mut buffer);
-        acknowledge_at_once(&self.stream);
-        match outcome {
+        match read_acknowledging(&mut self.stream, &mut buffer) {
             Ok(0) if self.decoder.is_mid_frame() => Err(FrameError::Truncated),
             Ok(0) => Err(FrameError::Closed),
             Ok(read) => {
@@ -190,18 +187,34 @@ pub(crate) enum IdleState {
     Unsolicited,
 }
 
-/// Debian's driver sends length and body in two packets. Its kernel holds the second back until the
-/// first is acknowledged, and ours would delay that by 40 ms. Linux falls back to delaying after
-/// every receive, so this is said again around each one.
-#[cfg(target_os = "linux")]
-fn acknowledge_at_once(stream: &TcpStream) {
-    use std::os::linux::net::TcpStreamExt;
-    // A speed hint: a socket that refuses it still works.
-    let _refused = stream.set_quickack(true);
+/// A stream that can be told not to delay its acknowledgements.
+trait Acknowledging: Read {
+    /// From now on, until something is sent or received, what comes is acknowledged at once.
+    fn acknowledge_at_once(&mut self);
 }
 
-#[cfg(not(target_os = "linux"))]
-fn acknowledge_at_once(_stream: &TcpStream) {}
+/// Debian's driver sends length and body in two packets. Its kernel holds the second back until the
+/// first is acknowledged, and ours would delay that by 40 ms. Linux falls back to delaying whenever
+/// something was sent, and in its own time after a receive, so this is said before and after each one:
+/// before for what comes while we wait, after for what is there already.
+fn read_acknowledging(stream: &mut impl Acknowledging, buffer: &mut [u8]) -> io::Result<usize> {
+    stream.acknowledge_at_once();
+    let outcome = stream.read(buffer);
+    stream.acknowledge_at_once();
+    outcome
+}
+
+impl Acknowledging for TcpStream {
+    #[cfg(target_os = "linux")]
+    fn acknowledge_at_once(&mut self) {
+        use std::os::linux::net::TcpStreamExt;
+        // A speed hint: a socket that refuses it still works.
+        let _refused = self.set_quickack(true);
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn acknowledge_at_once(&mut self) {}
+}
 
 #[cfg(test)]
 mod tests {
@@ -288,6 +301,51 @@ mod tests {
         peer.write_all(&[0, 9, 1]).unwrap();
         drop(peer);
         assert!(matches!(socket.receive(33, soon()), Err(FrameError::Truncated)));
+    }
+
+    /// Writes down in which order it was read and told to acknowledge.
+    #[derive(Default)]
+    struct Order(Vec<&'static str>, Vec<u8>);
+
+    impl Read for Order {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.push("read");
+            self.1.as_slice().read(buffer)
+        }
+    }
+
+    impl Acknowledging for Order {
+        fn acknowledge_at_once(&mut self) {
+            self.0.push("acknowledge");
+        }
+    }
+
+    #[test]
+    fn every_receive_is_between_two_calls_for_acknowledgement() {
+        let mut stream = Order(Vec::new(), vec![1, 2, 3]);
+        assert_eq!(read_acknowledging(&mut stream, &mut [0; 9]).unwrap(), 3);
+        stream.1.clear();
+        assert_eq!(
+            read_acknowledging(&mut stream, &mut [0; 9]).unwrap(),
+            0,
+            "also the one that brings nothing"
+        );
+        assert_eq!(stream.0, ["acknowledge", "read", "acknowledge"].repeat(2));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_kernel_hears_it_after_every_answer() {
+        use std::os::linux::net::TcpStreamExt;
+        let (mut socket, mut peer) = pair();
+        for _ in 0..5 {
+            peer.write_all(&[0, 1]).unwrap();
+            peer.write_all(&[4]).unwrap();
+            assert_eq!(socket.receive(33, soon()).unwrap(), Some(vec![4]));
+            assert!(socket.stream.quickack().unwrap(), "after a receive");
+            socket.send(&[0x3B, 0]).unwrap();
+            peer.read_exact(&mut [0; 4]).unwrap();
+        }
     }
 
     #[test]

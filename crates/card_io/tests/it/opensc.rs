@@ -1,17 +1,20 @@
 //! OpenSC's unmodified tools with our card in pcscd; openssl makes the keys and judges the results.
 
 use crate::pcscd::{Folder, PcscdFixture, SOCKET, eventually, run, said};
+use card::EmulatedCard;
 use card::cvc::{CvcPublicKey, KeyReference};
 use card::my_number_card::{
     AuthPin, CertifiedKey, MyNumberCard, Personalisation, SignPassword, SignatureFunction,
 };
 use card::rsa_key::CardRsaKey;
+use card::trace::replay::{Care, Progress, Replay, Secrets, Verdict};
+use card::trace::{Header, Observed, RecordedCard, SecretHandling, Trace};
 use card_io::pcsc::Daemon;
 use card_io::{CardServer, InsertedCard, Reader, TraceEvent};
 use protocol::entropy::Seeded;
 use std::fs;
 use std::process::Output;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 const READER: &str = "Kazasu OpenSC";
@@ -32,10 +35,9 @@ fn openssl(arguments: &[&str]) -> Output {
     output
 }
 
-/// An issuer and a certified key, made by openssl in `folder` under `name`.
-fn certified(folder: &Folder, name: &str) -> CertifiedKey {
+/// Has openssl make an issuer and a certified key in `folder` under `name`.
+fn certify(folder: &Folder, name: &str) {
     let text = |suffix: &str| folder.text(&format!("{name}{suffix}"));
-    let der = |suffix: &str| fs::read(folder.path(&format!("{name}{suffix}"))).unwrap();
     let (issuer_key, issuer, key, leaf) = (text("-ca.key"), text("-ca.pem"), text(".key"), text(".pem"));
     let (issuer_der, leaf_der, key_der) = (text("-ca.der"), text(".der"), text(".p8"));
     let new_key = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-sha256", "-days", "30"];
@@ -48,6 +50,11 @@ fn certified(folder: &Folder, name: &str) -> CertifiedKey {
     openssl(&["x509", "-in", &issuer, "-outform", "DER", "-out", &issuer_der]);
     openssl(&["x509", "-in", &leaf, "-outform", "DER", "-out", &leaf_der]);
     openssl(&["pkcs8", "-topk8", "-nocrypt", "-in", &key, "-outform", "DER", "-out", &key_der]);
+}
+
+/// The key that openssl made.
+fn certified(folder: &Folder, name: &str) -> CertifiedKey {
+    let der = |suffix: &str| fs::read(folder.path(&format!("{name}{suffix}"))).unwrap();
     CertifiedKey {
         end_entity_der: der(".der"),
         issuer_der: der("-ca.der"),
@@ -55,6 +62,7 @@ fn certified(folder: &Folder, name: &str) -> CertifiedKey {
     }
 }
 
+/// A card with the keys that openssl made.
 fn my_number_card(folder: &Folder) -> MyNumberCard {
     let terminal_root_key = CardRsaKey::generate().unwrap();
     let reference = KeyReference::numbered(1, 1).unwrap();
@@ -76,6 +84,8 @@ struct Bench {
     inserted: InsertedCard,
     events: mpsc::Receiver<TraceEvent>,
     module: &'static str,
+    /// Everything that went over the wire, as a trace.
+    trace: Arc<Mutex<String>>,
 }
 
 impl Bench {
@@ -89,10 +99,20 @@ impl Bench {
             "app default { card_drivers = jpki; framework pkcs15 { use_file_caching = false; } }\n",
         );
         let (sender, events) = mpsc::channel();
-        let server = CardServer::new(Box::new(my_number_card(&pcscd.folder)), Box::new(Seeded::new(1)))
+        certify(&pcscd.folder, "auth");
+        certify(&pcscd.folder, "sign");
+        let patient = my_number_card(&pcscd.folder);
+        let head = Header::new("My Number Card", patient.atr(), SecretHandling::Withheld);
+        let trace = Arc::new(Mutex::new(head.to_string()));
+        let written = Arc::clone(&trace);
+        let observer = move |seen: Observed<'_>| {
+            written.lock().unwrap().push_str(&seen.lines(SecretHandling::Withheld));
+        };
+        let patient = RecordedCard::new(patient, observer);
+        let server = CardServer::new(Box::new(patient), Box::new(Seeded::new(1)))
             .reader_at(pcscd.card_address())
             .observed_by(move |event| drop(sender.send(event.clone())));
-        let bench = Self { pcscd, inserted: server.insert().unwrap(), events, module };
+        let bench = Self { pcscd, inserted: server.insert().unwrap(), events, module, trace };
         await_card(true);
         bench
     }
@@ -141,7 +161,8 @@ fn opensc_lists_reads_verifies_and_signs() {
     lists_a_jpki_card(&bench);
     reads_certificates_by_the_cards_rules(&bench);
     signs_with_both_keys(&bench);
-    counts_wrong_pins_and_blocks(bench);
+    its_trace_replays_on_a_twin_of_the_card(&bench);
+    counts_wrong_secrets_and_blocks(bench);
 }
 
 fn lists_a_jpki_card(bench: &Bench) {
@@ -225,33 +246,117 @@ fn signs_with_both_keys(bench: &Bench) {
     }
 }
 
-fn counts_wrong_pins_and_blocks(mut bench: Bench) {
-    let verify = |bench: &Bench, pin: &str| {
-        let output = bench.tool("pkcs15-tool", &["--verify-pin", "--auth-id", "1", "--pin", pin]);
-        (output.status.success(), said(&output))
-    };
-    assert!(verify(&bench, PIN).0);
-    let (was_accepted, message) = verify(&bench, "9999");
-    assert!(!was_accepted && message.contains("PIN code or key incorrect"), "{message}");
-    assert_eq!(tries_left(&bench, AUTH_PIN_LABEL), 2);
-    assert!(verify(&bench, PIN).0);
-    assert_eq!(tries_left(&bench, AUTH_PIN_LABEL), 3, "the right PIN restores the tries");
-    for left in [2, 1, 0] {
-        assert!(!verify(&bench, "9999").0);
-        assert_eq!(tries_left(&bench, AUTH_PIN_LABEL), left);
+/// What OpenSC and our client said so far, played to a second card with the same keys: octet for octet the
+/// same answers. And no secret is in the trace.
+fn its_trace_replays_on_a_twin_of_the_card(bench: &Bench) {
+    let text = bench.trace.lock().unwrap().clone();
+    let digits = text.replace(' ', "");
+    for secret in [PIN, PASSWORD] {
+        let octets: String = secret.bytes().map(|octet| format!("{octet:02X}")).collect();
+        assert!(!digits.contains(&format!("{:02X}{octets}", secret.len())), "a secret is in the trace");
     }
-    let is_blocked = |(was_accepted, message): (bool, String)| {
-        assert!(!was_accepted && message.contains("Reference data not usable"), "{message}");
+    let mut twin = my_number_card(&bench.pcscd.folder);
+    let secrets = Secrets::new([PIN, PASSWORD]).unwrap();
+    let mut replay = Replay::start(Trace::parse(&text).unwrap(), secrets, Care::Expendable);
+    let comparison = loop {
+        replay = match replay.next() {
+            Progress::PowerOn(awaited) => {
+                twin.power_on();
+                awaited.powered(twin.atr())
+            }
+            Progress::PowerOff(next) => {
+                twin.power_off();
+                next
+            }
+            Progress::Send(command, awaited) => {
+                awaited.answered(&twin.transmit(&command, &mut Seeded::new(2)))
+            }
+            Progress::Done(comparison) => break comparison,
+        };
     };
-    is_blocked(verify(&bench, PIN));
-    assert_eq!(tries_left(&bench, SIGN_PASSWORD_LABEL), 5, "the other secret is untouched");
+    let odd: Vec<_> =
+        comparison.exchanges.iter().filter(|compared| compared.verdict != Verdict::Equal).collect();
+    assert!(odd.is_empty(), "{odd:#?}");
+    assert!(comparison.exchanges.len() > 200, "{} exchanges", comparison.exchanges.len());
+}
 
+/// One of the card's two secrets, as OpenSC names it.
+struct Secret {
+    label: &'static str,
+    token: &'static str,
+    auth_id: &'static str,
+    right: &'static str,
+    wrong: &'static str,
+    tries: u32,
+}
+
+const SECRETS: [Secret; 2] = [
+    Secret { label: AUTH_PIN_LABEL, token: AUTH_TOKEN, auth_id: "1", right: PIN, wrong: "9999", tries: 3 },
+    Secret {
+        label: SIGN_PASSWORD_LABEL,
+        token: SIGN_TOKEN,
+        auth_id: "2",
+        right: PASSWORD,
+        wrong: "WRONG123",
+        tries: 5,
+    },
+];
+
+impl Secret {
+    fn verify(&self, bench: &Bench, text: &str) -> (bool, String) {
+        let output = bench.tool("pkcs15-tool", &["--verify-pin", "--auth-id", self.auth_id, "--pin", text]);
+        (output.status.success(), said(&output))
+    }
+
+    /// Refused although it is the right one, and reported so through both of OpenSC's interfaces.
+    fn assert_blocked(&self, bench: &Bench) {
+        let (was_accepted, message) = self.verify(bench, self.right);
+        assert!(!was_accepted && message.contains("Reference data not usable"), "{message}");
+        assert_eq!(tries_left(bench, self.label), 0);
+        let arguments =
+            ["--module", bench.module, "--token-label", self.token, "--login", "--pin", self.right];
+        let refused = bench.refuse("pkcs11-tool", &[&arguments[..], &["--list-objects"]].concat());
+        // OpenSC knows 6983 as "locked"; the real card's 6984 is a general error to its C_Login, and the
+        // counter, which it asks before, becomes the token's flag.
+        assert!(refused.contains("C_Login failed"), "{refused}");
+        assert!(self.flags(bench).contains("user PIN locked"), "{}", self.flags(bench));
+    }
+
+    /// The token's flags as PKCS#11 shows them.
+    fn flags(&self, bench: &Bench) -> String {
+        let listed = bench.succeed("pkcs11-tool", &["--module", bench.module, "--list-token-slots"]);
+        let (_, section) = listed.split_once(&format!(": {}", self.token)).expect("the token is listed");
+        let line = section.lines().find(|line| line.contains("token flags")).expect("its flags are listed");
+        line.to_owned()
+    }
+}
+
+fn counts_wrong_secrets_and_blocks(mut bench: Bench) {
+    for (place, secret) in SECRETS.iter().enumerate() {
+        assert!(secret.verify(&bench, secret.right).0);
+        let (was_accepted, message) = secret.verify(&bench, secret.wrong);
+        assert!(!was_accepted && message.contains("PIN code or key incorrect"), "{message}");
+        assert_eq!(tries_left(&bench, secret.label), secret.tries - 1);
+        assert!(!secret.flags(&bench).contains("user PIN locked"));
+        assert!(secret.verify(&bench, secret.right).0);
+        assert_eq!(tries_left(&bench, secret.label), secret.tries, "the right one restores the tries");
+        for left in (0..secret.tries).rev() {
+            assert!(!secret.verify(&bench, secret.wrong).0);
+            assert_eq!(tries_left(&bench, secret.label), left);
+        }
+        secret.assert_blocked(&bench);
+        if let Some(other) = SECRETS.get(place + 1) {
+            assert_eq!(tries_left(&bench, other.label), other.tries, "the other secret is untouched");
+            assert!(other.verify(&bench, other.right).0, "and works");
+        }
+    }
     let server = bench.inserted.remove().expect("the card did not panic");
     await_card(false);
     bench.inserted = server.insert().unwrap();
     await_card(true);
-    // Taking the card out does not unblock it.
-    is_blocked(verify(&bench, PIN));
-    bench.succeed("pkcs15-tool", &["--verify-pin", "--auth-id", "2", "--pin", PASSWORD]);
+    for secret in &SECRETS {
+        // Taking the card out does not unblock it.
+        secret.assert_blocked(&bench);
+    }
     drop(bench.inserted);
 }

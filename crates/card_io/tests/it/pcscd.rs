@@ -1,4 +1,4 @@
-//! A private pcscd with one virtual reader, and foreign tools under a time limit.
+//! A private pcscd with virtual readers, and foreign tools under a time limit.
 //!
 //! Needs nothing of this crate but a socket path, so that other crates' tests can take it as it is.
 //! There is one pcscd socket per machine: a lock file puts the tests of all binaries in a row, and a
@@ -73,45 +73,52 @@ impl Drop for Folder {
 /// its shell waits for the end of a pipe that only this process holds open.
 pub(crate) struct PcscdFixture {
     shell: Child,
-    /// Port of the reader's first slot: where a card connects.
-    pub(crate) port: u16,
+    /// Ports of the readers' first slots: where cards connect. Each reader's second slot is one further.
+    pub(crate) ports: Vec<u16>,
     pub(crate) folder: Folder,
+    config: String,
     _lock: File,
 }
 
 impl PcscdFixture {
     /// Starts pcscd with one virtual reader; its first slot is called `{reader} 00 00`.
     pub(crate) fn start(reader: &str) -> Self {
-        let daemon = tool("pcscd", "pcscd");
+        Self::start_readers(&[reader])
+    }
+
+    /// Starts pcscd with these virtual readers, each with a copy of the driver of its own: it keeps its
+    /// connections in static memory.
+    pub(crate) fn start_readers(readers: &[&str]) -> Self {
         let driver = DRIVERS.iter().map(Path::new).find(|path| path.exists()).unwrap_or_else(|| {
             panic!(
                 "missing pcscd driver libifdvpcd.so: apt-get install vsmartcard-vpcd (looked at {DRIVERS:?})"
             )
         });
+        Self::start_configured(|folder| {
+            fs::create_dir_all(folder.path("readers")).expect("a temporary folder");
+            let ports = free_port_pairs(readers.len());
+            for (reader, port) in readers.iter().zip(&ports) {
+                let copy = folder.path(&format!("libifdvpcd-{port}.so"));
+                fs::copy(driver, &copy).expect("the driver can be copied");
+                let entry = format!(
+                    "FRIENDLYNAME \"{reader}\"\nDEVICENAME /dev/null:{port}\nLIBPATH {}\nCHANNELID {port}\n",
+                    copy.display()
+                );
+                folder.file(&format!("readers/{port}"), entry);
+            }
+            (folder.text("readers"), ports)
+        })
+    }
+
+    /// Starts pcscd with the configuration that `configure` makes: the path for `--config`, and the ports
+    /// of the readers' first slots.
+    pub(crate) fn start_configured(configure: impl FnOnce(&Folder) -> (String, Vec<u16>)) -> Self {
         let lock = lock_the_machine();
         refuse_a_foreign_daemon();
         let folder = Folder::new();
-        let port = two_free_ports();
-        fs::create_dir_all(folder.path("readers")).expect("a temporary folder");
-        // One copy of the driver per reader: it keeps its connections in static memory.
-        let copy = folder.path("libifdvpcd-kazasu.so");
-        fs::copy(driver, &copy).expect("the driver can be copied");
-        let entry = format!(
-            "FRIENDLYNAME \"{reader}\"\nDEVICENAME /dev/null:{port}\nLIBPATH {}\nCHANNELID {port}\n",
-            copy.display()
-        );
-        folder.file("readers/kazasu", entry);
-        let log = File::create(folder.path("pcscd.log")).expect("a log file");
-        let script = "timeout -k 5 900 \"$0\" --foreground --info --config \"$1\" & pid=$!\n\
-                      cat > /dev/null\nkill -TERM $pid\nwait $pid";
-        let shell = Command::new("sh")
-            .args(["-c", script, &daemon, &folder.text("readers")])
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .spawn()
-            .expect("sh starts");
-        let fixture = Self { shell, port, folder, _lock: lock };
+        let (config, ports) = configure(&folder);
+        let shell = spawn(&folder, &config);
+        let fixture = Self { shell, ports, folder, config, _lock: lock };
         fixture.await_readiness();
         fixture
     }
@@ -119,7 +126,7 @@ impl PcscdFixture {
     /// Ready means: clients are accepted and the driver waits for a card.
     fn await_readiness(&self) {
         let until = Instant::now() + START_WAIT;
-        while UnixStream::connect(SOCKET).is_err() || !is_listened_on(self.port) {
+        while UnixStream::connect(SOCKET).is_err() || !self.ports.iter().copied().all(is_listened_on) {
             assert!(
                 Instant::now() < until,
                 "pcscd does not start (it needs root to write /run/pcscd):\n{}",
@@ -129,9 +136,15 @@ impl PcscdFixture {
         }
     }
 
-    /// Where a card server connects to.
+    /// Where a card server connects to, to put a card into the first reader.
     pub(crate) fn card_address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.card_address_of(0)
+    }
+
+    /// Where a card server connects to, to put a card into this reader, counted from 0.
+    pub(crate) fn card_address_of(&self, reader: usize) -> String {
+        let port = self.ports.get(reader).expect("there is such a reader");
+        format!("127.0.0.1:{port}")
     }
 
     /// What pcscd has said so far.
@@ -146,6 +159,26 @@ impl PcscdFixture {
         drop(self.shell.stdin.take());
         let _ended = self.shell.wait();
     }
+
+    /// Starts pcscd again after [`Self::stop`], with the same readers.
+    pub(crate) fn start_again(&mut self) {
+        refuse_a_foreign_daemon();
+        self.shell = spawn(&self.folder, &self.config);
+        self.await_readiness();
+    }
+}
+
+fn spawn(folder: &Folder, config: &str) -> Child {
+    let log = File::options().create(true).append(true).open(folder.path("pcscd.log")).expect("a log file");
+    let script = "timeout -k 5 900 \"$0\" --foreground --info --config \"$1\" & pid=$!\n\
+                  cat > /dev/null\nkill -TERM $pid\nwait $pid";
+    Command::new("sh")
+        .args(["-c", script, &tool("pcscd", "pcscd"), config])
+        .stdin(Stdio::piped())
+        .stdout(log.try_clone().expect("a second handle"))
+        .stderr(log)
+        .spawn()
+        .expect("sh starts")
 }
 
 impl Drop for PcscdFixture {
@@ -190,14 +223,22 @@ fn refuse_a_foreign_daemon() {
     panic!("a pcscd that is not ours uses {SOCKET}; stop it (and pcscd.socket) for these tests: {running:?}");
 }
 
-/// The driver listens on two ports in a row.
-fn two_free_ports() -> u16 {
-    eventually("two free ports in a row", START_WAIT, || {
-        let first = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-        let port = first.local_addr().ok()?.port();
-        let _second = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port.checked_add(1)?)).ok()?;
-        Some(port)
-    })
+/// First ports of `count` pairs: the driver listens on two ports in a row.
+fn free_port_pairs(count: usize) -> Vec<u16> {
+    let mut held = Vec::new();
+    let mut ports = Vec::new();
+    while ports.len() < count {
+        let (port, pair) = eventually("two free ports in a row", START_WAIT, || {
+            let first = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+            let port = first.local_addr().ok()?.port();
+            let second = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port.checked_add(1)?)).ok()?;
+            Some((port, [first, second]))
+        });
+        // Held until all are found, so that no two pairs meet.
+        held.push(pair);
+        ports.push(port);
+    }
+    ports
 }
 
 /// Looks for a listener without connecting: a connection would be an inserted card.
