@@ -54,11 +54,18 @@ impl Class {
 pub(super) fn exchange(mut session: Session<'_>, bytes: &[u8]) -> Reply {
     let pending = session.volatile.pending.take();
     let chain = session.volatile.chain.take();
-    let command = CommandApdu::parse(bytes).map_err(|_| StatusWord::WRONG_LENGTH)?;
-    let class = Class::of(command.cla)?;
-    if (command.cla, command.ins) == (0x00, 0xC0) {
+    let parsed = CommandApdu::parse(bytes).map_err(|_| StatusWord::WRONG_LENGTH);
+    let parsed = parsed.and_then(|command| Ok((Class::of(command.cla)?, command)));
+    // Of the transport, not of the dialogue that secure messaging protects.
+    if let Ok((_, command)) = parsed
+        && (command.cla, command.ins) == (0x00, 0xC0)
+    {
         return get_response(&mut session, pending, &command);
     }
+    if !matches!(parsed, Ok((Class { protection: Protection::SecureMessaging, .. }, _))) {
+        end_secure_messaging(&mut session);
+    }
+    let (class, command) = parsed?;
     let joined;
     let command = match chained(&mut session, chain, class, &command)? {
         Chained::Stored => return Ok(Answer::done()),
@@ -69,18 +76,17 @@ pub(super) fn exchange(mut session: Session<'_>, bytes: &[u8]) -> Reply {
         }
     };
     let answer = match class.protection {
-        Protection::Plain => plain(&mut session, class, &command)?,
+        Protection::Plain => session.run(&CommandApdu { cla: class.bare, ..command })?,
         Protection::SecureMessaging => secured(&mut session, &command)?,
     };
     Ok(fit(&mut session, answer, &command))
 }
 
-/// A command in the clear ends secure messaging.
-fn plain(session: &mut Session<'_>, class: Class, command: &CommandApdu<'_>) -> Reply {
+/// A command in the clear ends secure messaging: a whole one, a piece of one, and what is none at all.
+fn end_secure_messaging(session: &mut Session<'_>) {
     if session.security().channel.take().is_some() {
         session.security().drop_institution();
     }
-    session.run(&CommandApdu { cla: class.bare, ..*command })
 }
 
 /// 6882 where the application has no secure messaging, 6985 where it is not on, 6987 and 6988 from the
