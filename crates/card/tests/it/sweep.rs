@@ -327,7 +327,8 @@ impl Generator {
             self.make();
             let holds =
                 |secret: &Vec<u8>| self.command.windows(secret.len()).any(|run| run == secret.as_slice());
-            if !self.secrets.iter().any(holds) {
+            let takes_one = matches!(self.command.get(1), Some(0x20 | 0x24 | 0x32));
+            if !takes_one || !self.secrets.iter().any(holds) {
                 return &self.command;
             }
         }
