@@ -23,6 +23,8 @@
 //! Invariants, each with a test in `tests/it`:
 //! - One institution authentication opens exactly one signature by the card-holder authentication
 //!   key, and nothing else.
+//! - A refusal carries no data and changes nothing but a retry counter; what an access rule closes does
+//!   not come out, whatever the command.
 //! - No sequence of failed institution authentications touches a PIN counter.
 //! - The Secure Element signs nothing but its own domain tag, the card's challenge and its own key
 //!   reference, and never without a consent hash.

@@ -55,11 +55,18 @@ impl Class {
 pub(super) fn exchange(mut session: Session<'_>, bytes: &[u8]) -> Reply {
     let pending = session.volatile.pending.take();
     let chain = session.volatile.chain.take();
-    let command = CommandApdu::parse(bytes).map_err(|_| StatusWord::WRONG_LENGTH)?;
-    let class = Class::of(command.cla)?;
-    if (command.cla, command.ins) == (0x00, 0xC0) {
+    let parsed = CommandApdu::parse(bytes).map_err(|_| StatusWord::WRONG_LENGTH);
+    let parsed = parsed.and_then(|command| Ok((Class::of(command.cla)?, command)));
+    // Of the transport, not of the dialogue that secure messaging protects.
+    if let Ok((_, command)) = parsed
+        && (command.cla, command.ins) == (0x00, 0xC0)
+    {
         return get_response(&mut session, pending, &command);
     }
+    if !matches!(parsed, Ok((Class { protection: Protection::SecureMessaging, .. }, _))) {
+        end_secure_messaging(&mut session);
+    }
+    let (class, command) = parsed?;
     let joined;
     let command = match chained(&mut session, chain, class, &command)? {
         Chained::Stored => return Ok(Answer::done()),
@@ -70,20 +77,20 @@ pub(super) fn exchange(mut session: Session<'_>, bytes: &[u8]) -> Reply {
         }
     };
     let answer = match class.protection {
-        Protection::Plain => plain(&mut session, class, &command)?,
+        Protection::Plain => session.run(&CommandApdu { cla: class.bare, ..command })?,
         Protection::SecureMessaging => secured(&mut session, &command)?,
     };
     Ok(fit(&mut session, answer, &command))
 }
 
-/// A command in the clear ends secure messaging, where that does not let it pass.
-fn plain(session: &mut Session<'_>, class: Class, command: &CommandApdu<'_>) -> Reply {
-    let ends = |channel: &Box<dyn SecureChannel>| channel.on_plain_command() == OnPlainCommand::Ends;
-    if session.security().channel.as_ref().is_some_and(ends) {
+/// A command in the clear ends secure messaging, where that does not let it pass: a whole one, a piece of
+/// one, and what is none at all.
+fn end_secure_messaging(session: &mut Session<'_>) {
+    let ends = |channel: &dyn SecureChannel| channel.on_plain_command() == OnPlainCommand::Ends;
+    if session.security().channel.as_deref().is_some_and(ends) {
         session.security().channel = None;
         session.security().drop_institution();
     }
-    session.run(&CommandApdu { cla: class.bare, ..*command })
 }
 
 /// 6882 where the application has no secure messaging, 6985 where it is not on, 69FC where it would be

@@ -443,3 +443,26 @@ fn chains_end_at_the_length_of_an_extended_command() {
     assert_eq!(send(&mut card, &piece).1, 0x9000);
     assert_eq!(status(&mut card, "0020009801 31"), 0x63C2, "65,535 are a wrong PIN");
 }
+
+/// The first block of this language in a page.
+fn block<'a>(page: &'a str, language: &str) -> &'a str {
+    let (_, rest) = page.split_once(&format!("```{language}\n")).expect("a block");
+    rest.split_once("\n```").expect("its end").0
+}
+
+#[test]
+fn the_documented_example_is_a_card() {
+    let layout = Layout::parse(block(include_str!("../../../../docs/card-image.md"), "toml")).unwrap();
+    let contents = Contents::new().with("reader.number", *b"0042").with("pin", *b"1234");
+    let mut card = powered(Card::new(CardImage::new(&layout, &contents).unwrap()));
+    assert_eq!(status(&mut card, "00A4040C06 F04C49425201"), 0x9000);
+    assert_eq!(answer(&mut card, "00B0810000"), (b"0042".to_vec(), 0x9000));
+    assert_eq!(status(&mut card, "00B2011400"), 0x6982);
+    assert_eq!(status(&mut card, "0020009804 31323334"), 0x9000);
+    assert_eq!(answer(&mut card, "00B2011400"), (b"Momo".to_vec(), 0x9000));
+    assert_eq!(status(&mut card, "00A4020C02 0117"), 0x6A82, "no key was given");
+    let key = CardRsaKey::generate().unwrap().pkcs8_der().unwrap().to_vec();
+    let mut card = powered(Card::new(CardImage::new(&layout, &contents.with("key", key)).unwrap()));
+    assert_eq!(status(&mut card, "00A4040C06 F04C49425201"), 0x9000);
+    assert_eq!(status(&mut card, "00A4020C02 0117"), 0x9000);
+}

@@ -8,11 +8,13 @@
 )]
 
 mod bad_bytes;
+mod bad_commands;
 mod hot_path;
 mod iso7816;
 mod jpki;
 mod opensc;
 mod secure_element;
+mod sweep;
 mod tools;
 mod touch;
 mod town;
