@@ -4,7 +4,14 @@
 //! card operating system ([`crate::cos`]) runs it. Here personal data and keys become contents for the
 //! image's slots.
 
+pub mod card_face;
+pub mod common_data;
+pub mod contents_issuer;
 pub mod jpki;
+pub mod printed;
+pub mod record_file;
+pub mod resident_register;
+pub mod text_input;
 
 use crate::cos::Card;
 use crate::cvc::CvcPublicKey;

@@ -167,6 +167,14 @@ impl CardRsaKey {
     }
 }
 
+/// Whether `signature` is PKCS#1 v1.5 (block type 1) over `data` as given, 1 to 245 octets, under this
+/// modulus and exponent 65,537: RFC 8017 §8.2.2 with the T of §9.2 being `data`. The whole block is
+/// compared, not searched. For data that no hash of the cryptographic library makes, such as the card
+/// face's three digests in one DigestInfo.
+pub fn pkcs1_raw_holds(modulus: &[u8; RSA_OCTETS], data: &[u8], signature: &[u8; RSA_OCTETS]) -> bool {
+    crt::holds(modulus, &[1, 0, 1], data, signature).unwrap_or(false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +213,8 @@ mod tests {
             let signature = key.sign_pkcs1_raw(&info).unwrap();
             let slow = key.crt.sign(key.public_modulus(), key.public_exponent(), &info).unwrap();
             assert_eq!(signature, slow);
+            assert!(pkcs1_raw_holds(key.public_modulus(), &info, &signature));
+            assert!(!pkcs1_raw_holds(key.public_modulus(), &info[1..], &signature));
             assert!(holds(&key, verification, message, &signature));
             assert!(!holds(&key, verification, b"another", &signature));
         }
@@ -217,10 +227,18 @@ mod tests {
     fn lengths_at_the_edges() {
         let key = CardRsaKey::generate().unwrap();
         for length in [1, 32, 51, 244, RAW_DATA_MAX] {
-            assert!(key.sign_pkcs1_raw(&vec![0xA5; length]).is_ok(), "{length}");
+            let data = vec![0xA5; length];
+            let signature = key.sign_pkcs1_raw(&data).unwrap();
+            assert!(pkcs1_raw_holds(key.public_modulus(), &data, &signature), "{length}");
+            let mut bent = signature;
+            bent[200] ^= 1;
+            assert!(!pkcs1_raw_holds(key.public_modulus(), &data, &bent), "{length}");
         }
         assert_eq!(key.sign_pkcs1_raw(&[]), Err(RsaKeyError::DataLength(0)));
         assert_eq!(key.sign_pkcs1_raw(&[0; 246]), Err(RsaKeyError::DataLength(246)));
+        // Nothing that is not below the modulus is a signature.
+        assert!(!pkcs1_raw_holds(key.public_modulus(), b"x", key.public_modulus()));
+        assert!(!pkcs1_raw_holds(&[0; RSA_OCTETS], b"x", &[0; RSA_OCTETS]));
         // A DigestInfo header with a hash of the wrong length is data like any other.
         let mut odd = SHA256_PREFIX.to_vec();
         odd.extend_from_slice(&[1; 31]);

@@ -143,11 +143,7 @@ impl CrtParts {
     ) -> Result<[u8; RSA_OCTETS], RsaKeyError> {
         let message = U2048::from_be_slice(&padded_block(data)?);
         let signature = self.private_operation(&message)?;
-        let n = Odd::new(U2048::from_be_slice(modulus)).into_option().ok_or(RsaKeyError::Rejected)?;
-        let e = Uint::<1>::from_be_slice(&padded::<8>(exponent)?);
-        let parameters = FixedMontyParams::new_vartime(n);
-        // The exponent is public: its bits may show in the timing.
-        if FixedMontyForm::new(&signature, &parameters).pow_vartime(&e).retrieve() != message {
+        if public_operation(modulus, exponent, &signature)? != message {
             return Err(RsaKeyError::Fault);
         }
         let mut out = [0u8; RSA_OCTETS];
@@ -172,6 +168,31 @@ impl CrtParts {
         let product = Secret(h.0.concatenating_mul::<{ U1024::LIMBS }, { U2048::LIMBS }>(&q.value.0));
         Ok(product.0.wrapping_add(&from_q.0.resize::<{ U2048::LIMBS }>()))
     }
+}
+
+/// RFC 8017 §5.2.2. Everything in it is public: its bits may show in the timing.
+fn public_operation(
+    modulus: &[u8; RSA_OCTETS],
+    exponent: &[u8],
+    signature: &U2048,
+) -> Result<U2048, RsaKeyError> {
+    let n = Odd::new(U2048::from_be_slice(modulus)).into_option().ok_or(RsaKeyError::Rejected)?;
+    if signature >= n.as_ref() {
+        return Err(RsaKeyError::Rejected);
+    }
+    let e = Uint::<1>::from_be_slice(&padded::<8>(exponent)?);
+    Ok(FixedMontyForm::new(signature, &FixedMontyParams::new_vartime(n)).pow_vartime(&e).retrieve())
+}
+
+/// Whether the signature is PKCS#1 v1.5 over data as given, RFC 8017 §8.2.2.
+pub(super) fn holds(
+    modulus: &[u8; RSA_OCTETS],
+    exponent: &[u8],
+    data: &[u8],
+    signature: &[u8; RSA_OCTETS],
+) -> Result<bool, RsaKeyError> {
+    let expected = U2048::from_be_slice(&padded_block(data)?);
+    Ok(public_operation(modulus, exponent, &U2048::from_be_slice(signature))? == expected)
 }
 
 /// EM = 00 01 FF…FF 00 T, RFC 8017 §9.2.
