@@ -7,6 +7,7 @@
 pub mod card_face;
 pub mod common_data;
 pub mod contents_issuer;
+pub mod digit_picture;
 pub mod jpki;
 pub mod printed;
 pub mod record_file;
