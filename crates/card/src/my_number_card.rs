@@ -12,6 +12,7 @@ pub mod jpki;
 pub mod printed;
 pub mod record_file;
 pub mod resident_register;
+pub mod session_key;
 pub mod text_input;
 
 use crate::cos::Card;

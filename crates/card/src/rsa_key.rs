@@ -8,7 +8,7 @@ mod crt;
 
 use aws_lc_rs::digest::{self, Digest, SHA256, SHA384, SHA512};
 use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::rsa::{KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey};
 use aws_lc_rs::signature::{
     KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
 };
@@ -46,6 +46,9 @@ pub enum RsaKeyError {
     /// Data that the padding does not take: 1 to 245 octets.
     #[error("1 to 245 octets can be signed as given, not {0}")]
     DataLength(usize),
+    /// A cryptogram that is not below the modulus.
+    #[error("a cryptogram that is not below the modulus")]
+    Range,
     /// The cryptographic library failed.
     #[error("the cryptographic library failed")]
     Library,
@@ -154,6 +157,27 @@ impl CardRsaKey {
             }
         }
         self.crt.sign(&self.modulus, &self.exponent, data)
+    }
+
+    /// RSAES-OAEP with SHA-256 and MGF1 with SHA-256, RFC 8017 §7.1.2. `Range` where the cryptogram
+    /// is not below the modulus, `Rejected` where it is not of 256 octets or not an encryption.
+    pub fn decrypt_oaep_sha256(&self, cryptogram: &[u8]) -> Result<Zeroizing<Vec<u8>>, RsaKeyError> {
+        if cryptogram.len() != RSA_OCTETS {
+            return Err(RsaKeyError::Rejected);
+        }
+        if cryptogram >= self.modulus.as_slice() {
+            return Err(RsaKeyError::Range);
+        }
+        let private =
+            PrivateDecryptingKey::from_pkcs8(&self.pkcs8_der()?).map_err(|_| RsaKeyError::Library)?;
+        let private = OaepPrivateDecryptingKey::new(private).map_err(|_| RsaKeyError::Library)?;
+        let mut message = Zeroizing::new(vec![0; private.min_output_size()]);
+        let length = private
+            .decrypt(&OAEP_SHA256_MGF1SHA256, cryptogram, &mut message, None)
+            .map_err(|_| RsaKeyError::Rejected)?
+            .len();
+        message.truncate(length);
+        Ok(message)
     }
 
     fn sign_imported(

@@ -45,6 +45,9 @@ pub enum ContentsError {
     /// The answer to the challenge is not from the card that the records name.
     #[error("the card is not the one that its records name")]
     Presence,
+    /// A secure session with the card could not be kept.
+    #[error("the secure session with the card could not be kept")]
+    Session,
     /// The file holds less than it has to.
     #[error("a file that a check needs was not read")]
     Incomplete,
