@@ -240,6 +240,8 @@ impl StatusWord {
     pub const WRONG_LENGTH: Self = Self(0x6700);
     /// A logical channel other than the basic one.
     pub const CHANNEL_NOT_SUPPORTED: Self = Self(0x6881);
+    /// SET SESSION KEY: the application has no key for it. Seen on cards.
+    pub const SECURITY_ENVIRONMENT: Self = Self(0x66F1);
     /// Secure messaging in an application that has none.
     pub const SECURE_MESSAGING_NOT_SUPPORTED: Self = Self(0x6882);
     /// A piece of a chained command that does not belong to the pieces before it.
@@ -260,6 +262,8 @@ impl StatusWord {
     pub const SM_OBJECT_MISSING: Self = Self(0x6987);
     /// Secure messaging: a data object is wrong, its checksum for example.
     pub const SM_OBJECT_WRONG: Self = Self(0x6988);
+    /// Secure messaging without integrity, and no session key. Seen on cards.
+    pub const NO_SESSION_KEY: Self = Self(0x69FC);
     /// Loading a terminal certificate: the issuer's signature does not hold.
     pub const WRONG_CERTIFICATE_SIGNATURE: Self = Self(0x6988);
     /// The data field is not what the command takes.

@@ -18,6 +18,10 @@
 //! | `secrets` | `secrets`: VERIFY, CHANGE REFERENCE DATA |
 //! | `jicsap-signature` | `jicsap_signature`: `80 2A` |
 //! | `jicsap-institution` | `jicsap_institution`: `80 A2`, EXTERNAL AUTHENTICATE |
+//! | `presence` | `presence`: `80 2A` without naming a key |
+//! | `internal-authenticate` | `presence`: INTERNAL AUTHENTICATE |
+//! | `change-key` | `secrets`: `80 32` |
+//! | `session-key` | `session_key`: `80 AE`, secure messaging without integrity |
 //!
 //! To add a command set: a variant and a name in [`CommandSet`], a module here with a
 //! `CommandSetTable`, a line in `table`, and, where it has a state of its own, a field in
@@ -27,10 +31,12 @@ mod files;
 mod jicsap_institution;
 mod jicsap_signature;
 mod persistent;
+mod presence;
 mod secrets;
 mod secure_channel;
 mod select;
 mod session;
+mod session_key;
 mod transport;
 mod volatile;
 
@@ -63,6 +69,9 @@ pub(crate) enum SecureMessaging {
     NotOffered,
     /// Without keys it is refused with 6985.
     Offered,
+    /// Offered for the class that leaves the header unprotected (08); without a key it is refused with
+    /// 69FC.
+    WithoutIntegrity,
 }
 
 /// A command set: which commands, and what runs them.
@@ -82,6 +91,10 @@ const fn table(set: CommandSet) -> &'static CommandSetTable {
         CommandSet::Secrets => &secrets::SET,
         CommandSet::JicsapSignature => &jicsap_signature::SET,
         CommandSet::JicsapInstitution => &jicsap_institution::SET,
+        CommandSet::Presence => &presence::SIGNATURE,
+        CommandSet::InternalAuthenticate => &presence::INTERNAL_AUTHENTICATE,
+        CommandSet::ChangeKey => &secrets::CHANGE_KEY,
+        CommandSet::SessionKey => &session_key::SET,
     }
 }
 

@@ -114,6 +114,8 @@ pub enum Content {
     BlockedSecret,
     /// A private key.
     RsaKey(Box<CardRsaKey>),
+    /// The private key for session keys, where it is known.
+    SessionKey(Option<CardRsaKey>),
     /// Root of the `jicsap` terminal certificates.
     TerminalRoot(CvcPublicKey),
     /// Trust anchor of the `eac` terminal certificates, as in its slot.
@@ -133,6 +135,7 @@ impl fmt::Debug for Content {
             Self::Secret(_) => "Secret(…)",
             Self::BlockedSecret => "BlockedSecret",
             Self::RsaKey(_) => "RsaKey(…)",
+            Self::SessionKey(_) => "SessionKey(…)",
             Self::TerminalRoot(_) => "TerminalRoot(…)",
             Self::EacRoot(_) => "EacRoot(…)",
             Self::BatchKey(_) => "BatchKey(…)",
@@ -151,6 +154,8 @@ impl Content {
             Kind::Secret { form, .. } if form.fits(octets) => Self::Secret(bytes()),
             Kind::Secret { .. } => return None,
             Kind::RsaKey { .. } => Self::RsaKey(Box::new(CardRsaKey::from_pkcs8(octets).ok()?)),
+            Kind::SessionKey { .. } if octets.is_empty() => Self::SessionKey(None),
+            Kind::SessionKey { .. } => Self::SessionKey(Some(CardRsaKey::from_pkcs8(octets).ok()?)),
             Kind::TerminalRoot => Self::TerminalRoot(parse_terminal_root(octets)?),
             Kind::EacRoot => Self::EacRoot(bytes()),
             Kind::BatchKey => Self::BatchKey(bytes()),

@@ -9,6 +9,7 @@ pub mod common_data;
 pub mod contents_issuer;
 pub mod digit_picture;
 pub mod jpki;
+pub mod other_applications;
 pub mod printed;
 pub mod record_file;
 pub mod resident_register;
@@ -20,7 +21,9 @@ use crate::cvc::CvcPublicKey;
 use crate::emulated::EmulatedCard;
 use crate::image::{CardImage, Contents, ImageError, Layout, LayoutError, terminal_root_octets};
 use crate::rsa_key::{CardRsaKey, RsaKeyError};
+use contents_issuer::ContentsError;
 use jpki::fid;
+use other_applications::OtherApplications;
 use protocol::entropy::Entropy;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -33,11 +36,26 @@ pub const TOKEN_INFO_LEN: usize = 160;
 
 /// The texts that the built-in layout stands in: the card with its JPKI application, and a file for
 /// each other application.
-const LAYOUT: [&str; 1] = [include_str!("../layouts/my_number_card.toml")];
+const LAYOUT: [&str; 5] = [
+    include_str!("../layouts/my_number_card.toml"),
+    include_str!("../layouts/card_face.toml"),
+    include_str!("../layouts/text_input.toml"),
+    include_str!("../layouts/resident_register.toml"),
+    include_str!("../layouts/common.toml"),
+];
 
-/// The built-in layout of a My Number Card.
+/// The built-in layout of a My Number Card: all five applications.
 pub fn layout() -> Result<&'static Layout, LayoutError> {
     static PARSED: LazyLock<Result<Layout, LayoutError>> = LazyLock::new(|| Layout::from_parts(&LAYOUT));
+    PARSED.as_ref().map_err(Clone::clone)
+}
+
+/// The built-in layout with the JPKI application alone: all that a touch needs.
+pub fn jpki_layout() -> Result<&'static Layout, LayoutError> {
+    static PARSED: LazyLock<Result<Layout, LayoutError>> = LazyLock::new(|| {
+        let [jpki, ..] = LAYOUT;
+        Layout::parse(jpki)
+    });
     PARSED.as_ref().map_err(Clone::clone)
 }
 
@@ -185,6 +203,9 @@ pub enum PersonalisationError {
     /// A private key cannot be written.
     #[error(transparent)]
     Key(#[from] RsaKeyError),
+    /// The contents of the other applications cannot be made.
+    #[error(transparent)]
+    Contents(#[from] ContentsError),
 }
 
 /// What the issuer puts on one holder's card.
@@ -245,10 +266,23 @@ impl Personalisation {
         Ok(contents)
     }
 
-    /// The card image of this holder, in the built-in layout.
+    /// The card image of this holder with the JPKI application alone.
     pub fn image(&self) -> Result<CardImage, PersonalisationError> {
-        let layout = layout().map_err(ImageError::from)?;
+        let layout = jpki_layout().map_err(ImageError::from)?;
         Ok(CardImage::new(layout, &self.contents()?)?)
+    }
+
+    /// The contents of all five applications' slots.
+    pub fn whole_contents(&self, other: &OtherApplications<'_>) -> Result<Contents, PersonalisationError> {
+        let mut contents = self.contents()?;
+        other.fill(&mut contents)?;
+        Ok(contents)
+    }
+
+    /// The card image of this holder with all five applications.
+    pub fn whole_image(&self, other: &OtherApplications<'_>) -> Result<CardImage, PersonalisationError> {
+        let layout = layout().map_err(ImageError::from)?;
+        Ok(CardImage::new(layout, &self.whole_contents(other)?)?)
     }
 }
 

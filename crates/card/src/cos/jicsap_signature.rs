@@ -50,7 +50,7 @@ fn compute_signature(session: &mut Session<'_>, command: &CommandApdu<'_>) -> Re
 }
 
 /// What is signed, with its length checked.
-enum SignatureForm<'a> {
+pub(super) enum SignatureForm<'a> {
     AsGiven(&'a [u8]),
     BareHash([u8; 32]),
     DigestInfo([u8; 32]),
@@ -58,7 +58,7 @@ enum SignatureForm<'a> {
 }
 
 impl<'a> SignatureForm<'a> {
-    fn of(command: &CommandApdu<'a>) -> Result<Self, StatusWord> {
+    pub(super) fn of(command: &CommandApdu<'a>) -> Result<Self, StatusWord> {
         let data = command.data;
         if command.p1 > 0x05 {
             return Err(StatusWord::WRONG_PARAMETERS);
@@ -82,7 +82,7 @@ impl<'a> SignatureForm<'a> {
         })
     }
 
-    fn sign(&self, private_key: &CardRsaKey) -> Result<[u8; RSA_OCTETS], RsaKeyError> {
+    pub(super) fn sign(&self, private_key: &CardRsaKey) -> Result<[u8; RSA_OCTETS], RsaKeyError> {
         match self {
             Self::AsGiven(data) => private_key.sign_pkcs1_raw(data),
             Self::BareHash(hash) => private_key.sign_pkcs1_raw(hash),

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | VERIFY | `00 20 00 P2 [secret]` | ISO/IEC 7816-4:2020 §11.5.6 |
 //! | CHANGE REFERENCE DATA | `00 24 01 80 new`, or `00 24 00 P2 old new` as the image says | §11.5.7 |
+//! | CHANGE KEY (set `change-key`) | `80 32 00 80 new` | JICSAP IC card specification 1.1 |
 //!
 //! P2 is 80 for the current file, 81 to 9E for a short identifier.
 
@@ -17,6 +18,13 @@ pub(super) const SET: CommandSetTable = CommandSetTable {
     on_failure: OnFailure::DropInstitution,
     secure_messaging: SecureMessaging::NotOffered,
     run,
+};
+
+pub(super) const CHANGE_KEY: CommandSetTable = CommandSetTable {
+    commands: &[(0x80, 0x32)],
+    on_failure: OnFailure::DropInstitution,
+    secure_messaging: SecureMessaging::NotOffered,
+    run: |session, command| Some(change_key(session, command)),
 };
 
 fn run(session: &mut Session<'_>, command: &CommandApdu<'_>) -> Option<Reply> {
@@ -117,17 +125,29 @@ fn verify(session: &mut Session<'_>, command: &CommandApdu<'_>) -> Reply {
     Ok(Answer::done())
 }
 
-/// As the image says: with the new value alone for the current file, where the secret's rule asks for
-/// the old one before; or with the old value and the new one behind it. 6A86 for other parameters and
-/// the form that is not the secret's, 6700 without data or with Le, 63Cx and 6984 for the old value,
-/// 6982 where the rule does not hold, 6984 for a secret that nobody can present, 6A80 for a new value of
-/// another form.
+/// With the new value alone for the current file, where the secret's rule asks for the old one before;
+/// or with the old value and the new one behind it. 6A86 for other parameters; see [`replace`].
 fn change_reference_data(session: &mut Session<'_>, command: &CommandApdu<'_>) -> Reply {
     let change_by = match (command.p1, command.p2) {
         (0x01, 0x80) => ChangeBy::New,
         (0x00, _) => ChangeBy::OldAndNew,
         _ => return Err(StatusWord::WRONG_PARAMETERS),
     };
+    replace(session, command, change_by)
+}
+
+/// With the new value alone. 6A86 for other parameters; see [`replace`].
+fn change_key(session: &mut Session<'_>, command: &CommandApdu<'_>) -> Reply {
+    if (command.p1, command.p2) != (0x00, 0x80) {
+        return Err(StatusWord::WRONG_PARAMETERS);
+    }
+    replace(session, command, ChangeBy::New)
+}
+
+/// 6A86 for the form that is not the secret's in the image, 6700 without data or with Le, 63Cx and 6984
+/// for the old value, 6982 where the rule does not hold, 6984 for a secret that nobody can present, 6A80
+/// for a new value of another form.
+fn replace(session: &mut Session<'_>, command: &CommandApdu<'_>, change_by: ChangeBy) -> Reply {
     let named = named(session, command.p2)?;
     if named.change_by != change_by {
         return Err(StatusWord::WRONG_PARAMETERS);

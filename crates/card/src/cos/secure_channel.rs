@@ -25,10 +25,19 @@ impl UnwrappedCommand {
     }
 }
 
+/// What a command in the clear does to secure messaging.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnPlainCommand {
+    /// It ends it.
+    Ends,
+    /// It goes by beside it.
+    Passes,
+}
+
 /// Session keys with their counter. A command set that agrees on keys puts one into the security
 /// status; from the next command on everything passes through it. It is dropped, and what the
-/// institution reached with it, when it answers an error, when a command comes in the clear, when
-/// another application is selected and at power-off.
+/// institution reached with it, when it answers an error, when a command comes in the clear (unless it
+/// lets these pass), when another application is selected and at power-off.
 pub(crate) trait SecureChannel: fmt::Debug + Send {
     /// Checks and decrypts. The command's class still has its secure messaging bits. 6987 where a data
     /// object is missing, 6988 where one is wrong.
@@ -36,4 +45,9 @@ pub(crate) trait SecureChannel: fmt::Debug + Send {
 
     /// Protects an answer, a refusal too: the status word stays, and stands inside as well.
     fn wrap(&mut self, answer: Answer) -> Result<Answer, StatusWord>;
+
+    /// What becomes of it when a command comes in the clear.
+    fn on_plain_command(&self) -> OnPlainCommand {
+        OnPlainCommand::Ends
+    }
 }

@@ -48,9 +48,9 @@ impl<'a> Session<'a> {
         self.command_sets().iter().any(|set| table(*set).commands.contains(&(cla, ins)))
     }
 
-    /// Whether a command set can switch secure messaging on.
-    pub(super) fn offers_secure_messaging(&self) -> bool {
-        self.command_sets().iter().any(|set| table(*set).secure_messaging == SecureMessaging::Offered)
+    /// Whether a command set can switch this kind of secure messaging on.
+    pub(super) fn offers(&self, kind: SecureMessaging) -> bool {
+        self.command_sets().iter().any(|set| table(*set).secure_messaging == kind)
     }
 
     /// Runs a command whose class is bare: 00 or 80. 6D00 where nothing knows it.

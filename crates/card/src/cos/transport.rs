@@ -9,9 +9,10 @@
 //!
 //! Chaining is undone first, then secure messaging: what is wrapped is the whole command.
 
-use super::Reply;
+use super::secure_channel::{OnPlainCommand, SecureChannel};
 use super::session::{Protection, Session};
 use super::volatile::{OpenChain, PendingAnswer};
+use super::{Reply, SecureMessaging};
 use crate::apdu::{Answer, CommandApdu, StatusWord};
 use zeroize::Zeroizing;
 
@@ -82,22 +83,24 @@ pub(super) fn exchange(mut session: Session<'_>, bytes: &[u8]) -> Reply {
     Ok(fit(&mut session, answer, &command))
 }
 
-/// A command in the clear ends secure messaging: a whole one, a piece of one, and what is none at all.
+/// A command in the clear ends secure messaging, where that does not let it pass: a whole one, a piece of
+/// one, and what is none at all.
 fn end_secure_messaging(session: &mut Session<'_>) {
-    if session.security().channel.take().is_some() {
+    let ends = |channel: &dyn SecureChannel| channel.on_plain_command() == OnPlainCommand::Ends;
+    if session.security().channel.as_deref().is_some_and(ends) {
+        session.security().channel = None;
         session.security().drop_institution();
     }
 }
 
-/// 6882 where the application has no secure messaging, 6985 where it is not on, 6987 and 6988 from the
-/// channel, which ends with them.
+/// 6882 where the application has no secure messaging, 6985 where it is not on, 69FC where it would be
+/// the one without integrity; 6987 and 6988 from the channel, which ends with them.
 fn secured(session: &mut Session<'_>, command: &CommandApdu<'_>) -> Reply {
     let Some(mut channel) = session.security().channel.take() else {
-        let offered = session.offers_secure_messaging();
-        return Err(if offered {
-            StatusWord::CONDITIONS
-        } else {
-            StatusWord::SECURE_MESSAGING_NOT_SUPPORTED
+        return Err(match command.cla & 0x0C {
+            0x08 if session.offers(SecureMessaging::WithoutIntegrity) => StatusWord::NO_SESSION_KEY,
+            _ if session.offers(SecureMessaging::Offered) => StatusWord::CONDITIONS,
+            _ => StatusWord::SECURE_MESSAGING_NOT_SUPPORTED,
         });
     };
     // The chaining bit belongs to the last piece's transport, not to what was protected: it is clear.

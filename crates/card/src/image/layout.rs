@@ -54,6 +54,14 @@ pub enum CommandSet {
     JicsapSignature,
     /// `jicsap-institution`: loading terminal certificates, EXTERNAL AUTHENTICATE.
     JicsapInstitution,
+    /// `presence`: a signature by the application's own key, without naming it.
+    Presence,
+    /// `internal-authenticate`: INTERNAL AUTHENTICATE.
+    InternalAuthenticate,
+    /// `change-key`: CHANGE KEY.
+    ChangeKey,
+    /// `session-key`: SET SESSION KEY, and secure messaging without integrity.
+    SessionKey,
 }
 
 impl CommandSet {
@@ -63,6 +71,10 @@ impl CommandSet {
             "secrets" => Self::Secrets,
             "jicsap-signature" => Self::JicsapSignature,
             "jicsap-institution" => Self::JicsapInstitution,
+            "presence" => Self::Presence,
+            "internal-authenticate" => Self::InternalAuthenticate,
+            "change-key" => Self::ChangeKey,
+            "session-key" => Self::SessionKey,
             _ => return None,
         })
     }
@@ -100,6 +112,12 @@ pub enum Kind {
     },
     /// An RSA-2048 private key: PKCS#8 in DER.
     RsaKey {
+        /// What has to hold before it is used.
+        usage: Rule,
+    },
+    /// The RSA-2048 private key that session keys are handed over under: PKCS#8 in DER, or nothing where
+    /// there is one on the real card and nobody knows what opens it.
+    SessionKey {
         /// What has to hold before it is used.
         usage: Rule,
     },
@@ -340,7 +358,9 @@ impl ApplicationLayout {
         };
         for object in &self.objects {
             let more = match &object.kind {
-                Kind::Secret { change: rule, .. } | Kind::RsaKey { usage: rule } => Some(rule),
+                Kind::Secret { change: rule, .. }
+                | Kind::RsaKey { usage: rule }
+                | Kind::SessionKey { usage: rule } => Some(rule),
                 _ => None,
             };
             for term in object.read.terms().chain(more.into_iter().flat_map(Rule::terms)) {
@@ -396,7 +416,7 @@ impl ObjectText {
         let fields = match self.kind.as_str() {
             "binary" | "records" => READ,
             "secret" => CHANGE | FORM | TRIES,
-            "rsa-key" => USE,
+            "rsa-key" | "session-key" => USE,
             "terminal-root" | "eac-root" | "batch-key" | "closed" => 0,
             other => return Err(wrong(place, format!("no kind \"{other}\""))),
         };
@@ -434,6 +454,7 @@ impl ObjectText {
                 Kind::Secret { form, tries, change: rule(&self.change)?, change_by }
             }
             "rsa-key" => Kind::RsaKey { usage: rule(&self.usage)? },
+            "session-key" => Kind::SessionKey { usage: rule(&self.usage)? },
             "terminal-root" => Kind::TerminalRoot,
             "eac-root" => Kind::EacRoot,
             "batch-key" => Kind::BatchKey,
@@ -444,7 +465,7 @@ impl ObjectText {
 
     fn source(&self, place: &str, kind: &Kind) -> Result<Source, LayoutError> {
         match (&self.slot, &self.value, kind) {
-            (None, None, Kind::Closed) => Ok(Source::Nothing),
+            (None, None, Kind::Closed | Kind::SessionKey { .. }) => Ok(Source::Nothing),
             (_, _, Kind::Closed) => Err(wrong(place, "a closed file has no content")),
             (Some(slot), None, _) if slot.is_empty() => Err(wrong(place, "a slot has a name")),
             (Some(slot), None, _) => Ok(Source::Slot(slot.clone())),
