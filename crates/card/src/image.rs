@@ -115,7 +115,7 @@ pub enum Content {
     /// A private key.
     RsaKey(Box<CardRsaKey>),
     /// The private key for session keys, where it is known.
-    SessionKey(Option<CardRsaKey>),
+    SessionKey(Option<Box<CardRsaKey>>),
     /// Root of the `jicsap` terminal certificates.
     TerminalRoot(CvcPublicKey),
     /// Trust anchor of the `eac` terminal certificates, as in its slot.
@@ -155,7 +155,7 @@ impl Content {
             Kind::Secret { .. } => return None,
             Kind::RsaKey { .. } => Self::RsaKey(Box::new(CardRsaKey::from_pkcs8(octets).ok()?)),
             Kind::SessionKey { .. } if octets.is_empty() => Self::SessionKey(None),
-            Kind::SessionKey { .. } => Self::SessionKey(Some(CardRsaKey::from_pkcs8(octets).ok()?)),
+            Kind::SessionKey { .. } => Self::SessionKey(Some(Box::new(CardRsaKey::from_pkcs8(octets).ok()?))),
             Kind::TerminalRoot => Self::TerminalRoot(parse_terminal_root(octets)?),
             Kind::EacRoot => Self::EacRoot(bytes()),
             Kind::BatchKey => Self::BatchKey(bytes()),
