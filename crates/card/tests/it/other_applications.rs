@@ -1,15 +1,21 @@
 //! Who gets what out of the four other applications: every rule and every counter, by hand.
 
+use crate::sweep::{State, states_of, sweep_instructions, sweep_random};
 use crate::town::{hex, send, status};
 use crate::whole_card::{
-    ADDRESS_PICTURE, BIRTH_CODE, CARD_FACE, COMMON, COMMON_PIN, ISSUE, NAME_PICTURE, NUMBER, PHOTO,
-    REFERENCE_B, REGISTER, REGISTER_PIN, RESIDENT_CODE, TEXT_INPUT, TEXT_PIN, read, readable, record, select,
-    tries, verify, whole_card,
+    BIRTH_CODE, CARD_FACE, COMMON, COMMON_PIN, ISSUE, NUMBER, REFERENCE_B, REGISTER, REGISTER_PIN,
+    RESIDENT_CODE, TEXT_INPUT, TEXT_PIN, read, readable, record, select, tries, verify, whole_card,
+    whole_image,
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use card::EmulatedCard;
+use card::image::{Aid, Term};
+use card::my_number_card::jpki::JPKI_AID;
+use card::my_number_card::session_key::{SEED_LEN, TerminalSession};
+use card::my_number_card::text_input;
 use card::rsa_key::CardRsaKey;
+use std::sync::Arc;
 
 const FACE_FILES: [u16; 6] = [1, 2, 3, 4, 5, 6];
 const TEXT_FILES: [u16; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
@@ -96,7 +102,7 @@ fn a_reference_counts_in_its_own_application_alone() {
         assert_eq!(tries(&mut card, 0x1C), 0x63C3);
     }
     // JPKI's counters know of nothing.
-    select(&mut card, &card::my_number_card::jpki::JPKI_AID);
+    select(&mut card, &JPKI_AID);
     assert_eq!((tries(&mut card, 0x18), tries(&mut card, 0x1B)), (0x63C3, 0x63C5));
     assert_eq!(readable(&mut card, &[1]), Vec::<u16>::new());
 }
@@ -213,7 +219,7 @@ fn the_card_shows_its_presence_without_a_secret() {
     let long = [hex("00880099 000100"), vec![1; 256], hex("0000")].concat();
     assert_eq!(send(&mut card, &long).1, 0x6700);
     // A key behind a PIN stays behind it.
-    select(&mut card, &card::my_number_card::jpki::JPKI_AID);
+    select(&mut card, &JPKI_AID);
     assert_eq!(status(&mut card, "00880097 01 01 00"), 0x6982);
     assert_eq!(status(&mut card, "802A0000 01 01 00"), 0x6A86, "no key is named by default");
     assert_eq!(verify(&mut card, 0x18, b"1234"), 0x9000);
@@ -221,57 +227,20 @@ fn the_card_shows_its_presence_without_a_secret() {
     assert_eq!(card.signatures(), card::my_number_card::SignatureCounts::default());
 }
 
-/// Everything that is the holder's, so that a search finds it.
-fn holders_octets() -> Vec<&'static [u8]> {
-    vec![
-        NUMBER,
-        crate::whole_card::NAME.as_bytes(),
-        crate::whole_card::ADDRESS.as_bytes(),
-        b"19850401",
-        REFERENCE_B,
-        RESIDENT_CODE,
-        &NAME_PICTURE[..32],
-        &ADDRESS_PICTURE[..32],
-        &PHOTO[..32],
-        &crate::town::SIGN_MARK[..8],
-    ]
-}
-
-/// Every class and instruction, with headers and data near to real ones, in every application: nothing of
-/// the holder's comes out without a secret, nothing is counted, nothing is signed but by presence keys.
+/// The general sweep over the whole card, with a session key agreed on as one more state.
 #[test]
-fn no_command_without_a_secret_gives_a_holders_octet() {
-    let mut card = whole_card();
-    let octets = holders_octets();
-    let bodies = [
-        hex("00"),
-        hex("02 0001 00"),
-        hex("02 0101"),
-        hex("04 31323334"),
-        hex("13 861101 00000000000000000000000000000000"),
-        hex("05 9603000000 00"),
-        Vec::new(),
-    ];
-    for application in [CARD_FACE, TEXT_INPUT, REGISTER, COMMON, &card::my_number_card::jpki::JPKI_AID] {
-        select(&mut card, application);
-        let before = card.persistent_state().clone();
-        let mut answers = 0;
-        for cla in [0x00u8, 0x08, 0x0C, 0x10, 0x80, 0x88, 0x8C, 0xFF] {
-            for ins in (0..=0xFFu8).filter(|ins| !matches!(ins, 0xA4 | 0x20)) {
-                for (p1, p2) in
-                    [(0, 0), (0, 0x80), (0x81, 0), (0x82, 0), (1, 4), (1, 0x0C), (2, 0x14), (3, 0x9A)]
-                {
-                    for body in &bodies {
-                        let (data, _) = send(&mut card, &[&[cla, ins, p1, p2][..], body].concat());
-                        answers += usize::from(!data.is_empty());
-                        let found =
-                            octets.iter().find(|known| data.windows(known.len()).any(|w| w == **known));
-                        assert!(found.is_none(), "{cla:02X}{ins:02X}{p1:02X}{p2:02X} {body:02X?}");
-                    }
-                }
-            }
-        }
-        assert!(answers > 0, "the sweep saw the files that are free");
-        assert!(*card.persistent_state() == before, "nothing was counted or changed");
-    }
+fn nothing_comes_out_of_a_whole_card_without_its_condition() {
+    let image = Arc::new(whole_image());
+    let mut states = states_of(&image);
+    // Those of the JPKI application have their own sweep.
+    states.retain(|state| state.application != Aid::new(&JPKI_AID));
+    let file = text_input::session_public_key(&ISSUE.session).unwrap();
+    let (hand_over, _) = TerminalSession::hand_over(&file, &[0x42; SEED_LEN]).unwrap();
+    let given = [Term::Secret(text_input::PIN)];
+    states.push(State::new("session key", Aid::new(TEXT_INPUT), &given, move |card| {
+        assert_eq!(verify(card, 0x11, TEXT_PIN), 0x9000);
+        assert_eq!(send(card, &hand_over).1, 0x9000);
+    }));
+    sweep_instructions(&image, &states);
+    sweep_random(&image, &states, 150_000, 0x4150_504C);
 }

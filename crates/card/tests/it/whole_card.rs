@@ -3,6 +3,7 @@
 use crate::town::{AUTHORITY, adult_holder, powered, send};
 use card::EmulatedCard;
 use card::cvc::{CvcAuthority, CvcPublicKey, KeyReference};
+use card::image::CardImage;
 use card::my_number_card::common_data::CardData;
 use card::my_number_card::contents_issuer::{ContentsIssuer, SignedApplication};
 use card::my_number_card::other_applications::{
@@ -77,6 +78,11 @@ pub(crate) fn contents_root() -> CvcPublicKey {
 
 /// The card, with power.
 pub(crate) fn whole_card() -> MyNumberCard {
+    powered(MyNumberCard::new(whole_image()))
+}
+
+/// What the card is made of.
+pub(crate) fn whole_image() -> CardImage {
     let issue = &*ISSUE;
     let number = ReferenceA::from_octets(NUMBER).unwrap();
     let pin = |octets: &[u8]| TextInputPin::parse(std::str::from_utf8(octets).unwrap()).unwrap();
@@ -105,7 +111,7 @@ pub(crate) fn whole_card() -> MyNumberCard {
         pins: &pins,
         issuers: ContentsIssuers { card_face: &issue.card_face_issuer, text_input: &issue.text_input_issuer },
     };
-    powered(MyNumberCard::new(adult_holder().whole_image(&other).unwrap()))
+    adult_holder().whole_image(&other).unwrap()
 }
 
 /// Selects an application.
