@@ -11,14 +11,21 @@
 //! | [`recognise`] | says which card lies there | its kind |
 //! | [`card_status`] | asks what a card says about itself | functions and tries left |
 //! | [`read_certificates`] | reads certificate files | their bytes |
+//! | [`read_attributes`] | reads the four attributes with the proof that they are true | their file |
+//! | [`read_number`] | reads the holder's number, and nothing else | the number |
+//! | [`read_card_face`] | reads what is printed on the card with the proof that it was printed so | a record |
 //! | [`pin_sign`] | presents a PIN or password and signs | a signature |
 
 pub mod card_status;
+mod card_reading;
 mod der_file;
 pub mod institution_auth;
 pub mod pin_sign;
 pub mod power_on;
+pub mod read_attributes;
+pub mod read_card_face;
 pub mod read_certificates;
+pub mod read_number;
 pub mod recognise;
 
 use crate::apdu::{ApduError, CommandBuilder, ResponseApdu, StatusWord};

@@ -117,7 +117,7 @@ pub enum Content {
     /// A private key.
     RsaKey(Box<CardRsaKey>),
     /// The private key for session keys, where it is known.
-    SessionKey(Option<CardRsaKey>),
+    SessionKey(Option<Box<CardRsaKey>>),
     /// Root of the `jicsap` terminal certificates.
     TerminalRoot(CvcPublicKey),
     /// Trust anchor of the `eac` terminal certificates; in its slot a self-signed `7F21` object.
@@ -157,7 +157,7 @@ impl Content {
             Kind::Secret { .. } => return None,
             Kind::RsaKey { .. } => Self::RsaKey(Box::new(CardRsaKey::from_pkcs8(octets).ok()?)),
             Kind::SessionKey { .. } if octets.is_empty() => Self::SessionKey(None),
-            Kind::SessionKey { .. } => Self::SessionKey(Some(CardRsaKey::from_pkcs8(octets).ok()?)),
+            Kind::SessionKey { .. } => Self::SessionKey(Some(Box::new(CardRsaKey::from_pkcs8(octets).ok()?))),
             Kind::TerminalRoot => Self::TerminalRoot(parse_terminal_root(octets)?),
             Kind::EacRoot => Self::EacRoot(Box::new(TrustAnchor::parse(octets).ok()?)),
             Kind::BatchKey => Self::BatchKey(Box::new(P256AgreementKey::from_pkcs8(octets).ok()?)),

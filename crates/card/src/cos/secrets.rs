@@ -125,28 +125,28 @@ fn verify(session: &mut Session<'_>, command: &CommandApdu<'_>) -> Reply {
     Ok(Answer::done())
 }
 
-/// As the image says: with the new value alone for the current file, where the secret's rule asks for
-/// the old one before; or with the old value and the new one behind it. 6A86 for other parameters, and
-/// as [`replace`].
+/// With the new value alone for the current file, where the secret's rule asks for the old one before;
+/// or with the old value and the new one behind it. 6A86 for other parameters; see [`replace`].
 fn change_reference_data(session: &mut Session<'_>, command: &CommandApdu<'_>) -> Reply {
-    match (command.p1, command.p2) {
-        (0x01, 0x80) => replace(session, command, ChangeBy::New),
-        (0x00, _) => replace(session, command, ChangeBy::OldAndNew),
-        _ => Err(StatusWord::WRONG_PARAMETERS),
-    }
+    let change_by = match (command.p1, command.p2) {
+        (0x01, 0x80) => ChangeBy::New,
+        (0x00, _) => ChangeBy::OldAndNew,
+        _ => return Err(StatusWord::WRONG_PARAMETERS),
+    };
+    replace(session, command, change_by)
 }
 
-/// The new value alone for the current file. 6A86 for other parameters, and as [`replace`].
+/// With the new value alone. 6A86 for other parameters; see [`replace`].
 fn change_key(session: &mut Session<'_>, command: &CommandApdu<'_>) -> Reply {
-    match (command.p1, command.p2) {
-        (0x00, 0x80) => replace(session, command, ChangeBy::New),
-        _ => Err(StatusWord::WRONG_PARAMETERS),
+    if (command.p1, command.p2) != (0x00, 0x80) {
+        return Err(StatusWord::WRONG_PARAMETERS);
     }
+    replace(session, command, ChangeBy::New)
 }
 
-/// 6A86 for the form that is not the secret's, 6700 without data or with Le, 63Cx and 6984 for the old
-/// value, 6982 where the rule does not hold, 6984 for a secret that nobody can present, 6A80 for a new
-/// value of another form.
+/// 6A86 for the form that is not the secret's in the image, 6700 without data or with Le, 63Cx and 6984
+/// for the old value, 6982 where the rule does not hold, 6984 for a secret that nobody can present, 6A80
+/// for a new value of another form.
 fn replace(session: &mut Session<'_>, command: &CommandApdu<'_>, change_by: ChangeBy) -> Reply {
     let named = named(session, command.p2)?;
     if named.change_by != change_by {

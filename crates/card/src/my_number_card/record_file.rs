@@ -141,23 +141,33 @@ pub(crate) fn file_with_offsets(
     file(outer, LengthForm::Shortest, &body)
 }
 
+/// A length of one to three octets, and what follows it.
+fn read_length(bytes: &[u8]) -> Result<(usize, &[u8]), RecordFileError> {
+    match bytes {
+        [length @ 0..=0x7F, rest @ ..] | [0x81, length, rest @ ..] => Ok((usize::from(*length), rest)),
+        [0x82, high, low, rest @ ..] => Ok((usize::from(u16::from_be_bytes([*high, *low])), rest)),
+        [] | [0x81 | 0x82, ..] => Err(RecordFileError::Truncated),
+        _ => Err(RecordFileError::Length),
+    }
+}
+
 /// Header of the object at the front: tag, length of its value, and what follows the header.
 pub(crate) fn read_header(bytes: &[u8]) -> Result<(u16, usize, &[u8]), RecordFileError> {
     let (tag, rest) = bytes.split_first_chunk::<2>().ok_or(RecordFileError::Truncated)?;
-    let (&[first], rest) = rest.split_first_chunk::<1>().ok_or(RecordFileError::Truncated)?;
-    let (length, rest) = match first {
-        0..=0x7F => (usize::from(first), rest),
-        0x81 => {
-            let (&[low], rest) = rest.split_first_chunk::<1>().ok_or(RecordFileError::Truncated)?;
-            (usize::from(low), rest)
-        }
-        0x82 => {
-            let (octets, rest) = rest.split_first_chunk::<2>().ok_or(RecordFileError::Truncated)?;
-            (usize::from(u16::from_be_bytes(*octets)), rest)
-        }
-        _ => return Err(RecordFileError::Length),
-    };
+    let (length, rest) = read_length(rest)?;
     Ok((u16::from_be_bytes(*tag), length, rest))
+}
+
+/// Octets of the whole object at the front, with a tag of one or two octets; `None` where the header is
+/// cut off or of another form.
+pub(crate) fn object_len(bytes: &[u8]) -> Option<usize> {
+    let behind_tag = match bytes {
+        [first, _, rest @ ..] if first & 0x1F == 0x1F => rest,
+        [first, rest @ ..] if first & 0x1F != 0x1F => rest,
+        _ => return None,
+    };
+    let (length, rest) = read_length(behind_tag).ok()?;
+    Some(bytes.len() - rest.len() + length)
 }
 
 /// A field as it was read: its value, and all its octets.
@@ -248,6 +258,25 @@ mod tests {
         assert_eq!(reader.span(field, field), &whole[11..]);
         assert_eq!(reader.finish(), Ok(()));
         assert_eq!(file(0xFF40, LengthForm::TwoOctets, &[0; 65_536]), Err(RecordFileError::TooLong));
+    }
+
+    #[test]
+    fn objects_say_how_long_they_are() {
+        for (bytes, length) in [
+            (&[0xFF, 0x10, 0x0C][..], Some(15)),
+            (&[0x7F, 0x21, 0x82, 0x02, 0x33, 0x5F], Some(568)),
+            (&[0xA1, 0x82, 0x01, 0x09, 0x90], Some(269)),
+            (&[0xA1, 0x81, 0x80], Some(131)),
+            (&[0xFF, 0x40, 0x82, 0x00, 0x9F], Some(164)),
+            (&[0xA1, 0x03], Some(5)),
+            (&[0xFF, 0x40, 0x82, 0x00], None),
+            (&[0xA1, 0x82, 0x01], None),
+            (&[0xA1, 0x80], None),
+            (&[0xFF], None),
+            (&[], None),
+        ] {
+            assert_eq!(object_len(bytes), length, "{bytes:02X?}");
+        }
     }
 
     #[test]

@@ -29,7 +29,6 @@ use aws_lc_rs::cipher::{
 use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, PublicEncryptingKey};
 use aws_lc_rs::signature::RsaPublicKeyComponents;
-use protocol::entropy::Entropy;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -189,21 +188,19 @@ fn only_object(bytes: &[u8], tag: u8) -> Result<&[u8], SessionKeyError> {
 
 /// The terminal's side of a session.
 #[derive(Debug)]
-pub struct TerminalSession(SessionKey);
+pub struct TerminalSession(Box<SessionKey>);
 
 impl TerminalSession {
     /// A new session with the card whose EF 0006 this is, and the command that hands its key over. A
     /// card that refuses it has no session.
     ///
-    /// The seed comes from `entropy`; OAEP draws its own randomness inside the cryptographic library,
-    /// which takes none from outside.
-    pub fn hand_over(key_file: &[u8], entropy: &mut dyn Entropy) -> Result<(Vec<u8>, Self), SessionKeyError> {
-        let mut seed = Zeroizing::new([0u8; SEED_LEN]);
-        entropy.fill(seed.as_mut_slice());
+    /// The seed must be random and new for every session: the counter starts at 1 again. OAEP draws its
+    /// own randomness inside the cryptographic library, which takes none from outside.
+    pub fn hand_over(key_file: &[u8], seed: &[u8; SEED_LEN]) -> Result<(Vec<u8>, Self), SessionKeyError> {
         let message = Zeroizing::new([&DELIVERY_HEAD[..], seed.as_slice()].concat());
         let cryptogram = encrypt(parse_session_public_key(key_file)?, &message)?;
         let command = CommandBuilder::new(0x80, 0xAE, 0x00, 0x00).data(&cryptogram).encode()?;
-        Ok((command, Self(SessionKey::from_seed(&seed)?)))
+        Ok((command, Self(Box::new(SessionKey::from_seed(seed)?))))
     }
 
     /// A plain command (class 00; VERIFY, SELECT, CHANGE REFERENCE DATA with data, READ BINARY with Le)
@@ -262,12 +259,11 @@ impl From<SessionKeyError> for ContentsError {
 mod tests {
     use super::super::text_input::session_public_key;
     use super::*;
-    use protocol::entropy::Seeded;
 
     fn pair() -> (SessionKey, TerminalSession) {
         let key = CardRsaKey::generate().unwrap();
         let file = session_public_key(&key).unwrap();
-        let (command, terminal) = TerminalSession::hand_over(&file, &mut Seeded::new(3)).unwrap();
+        let (command, terminal) = TerminalSession::hand_over(&file, &[3; SEED_LEN]).unwrap();
         let command = CommandApdu::parse(&command).unwrap();
         assert_eq!([command.cla, command.ins, command.p1, command.p2], [0x80, 0xAE, 0, 0]);
         (SessionKey::received(&key, command.data).unwrap(), terminal)
@@ -384,9 +380,6 @@ mod tests {
         assert_eq!(received(&[0xFF; RSA_OCTETS]), Some(SessionKeyError::Range));
         assert_eq!(received(key.public_modulus()), Some(SessionKeyError::Range));
         assert_eq!(received(&[1; 255]), Some(SessionKeyError::Delivery));
-        assert!(matches!(
-            TerminalSession::hand_over(&[1], &mut Seeded::new(1)),
-            Err(SessionKeyError::Key(_))
-        ));
+        assert!(matches!(TerminalSession::hand_over(&[1], &[1; SEED_LEN]), Err(SessionKeyError::Key(_))));
     }
 }

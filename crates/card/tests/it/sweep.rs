@@ -115,6 +115,7 @@ fn octets_of(object: &Object) -> Vec<Vec<u8>> {
         Content::Binary(octets) | Content::Secret(octets) | Content::EacRoot(octets) => vec![octets.to_vec()],
         Content::Records(records) => records.iter().map(|record| record.to_vec()).collect(),
         Content::RsaKey(key) => vec![key.pkcs8_der().unwrap().to_vec()],
+        Content::SessionKey(key) => key.iter().map(|key| key.pkcs8_der().unwrap().to_vec()).collect(),
         Content::BatchKey(octets) => vec![octets.to_vec()],
         Content::TerminalRoot(_) | Content::BlockedSecret | Content::Closed => Vec::new(),
     }
