@@ -15,6 +15,7 @@
 //! | [`image`] | card images: what is on a card and who may do what, as a readable file |
 //! | [`cos`] | the card operating system, which runs any image |
 //! | [`my_number_card`] | the patient's card: its layout, and contents for one holder |
+//! | [`pkcs15`] | the files by which programs find keys and certificates, ISO/IEC 7816-15 |
 //! | [`secure_element`] | the terminal's second card, which holds the institution key |
 //! | [`dialogue`] | the terminal side of everything above |
 //!
@@ -33,6 +34,7 @@ pub mod dialogue;
 pub mod emulated;
 pub mod image;
 pub mod my_number_card;
+pub mod pkcs15;
 pub mod rsa_key;
 pub mod secure_element;
 pub mod tlv;
