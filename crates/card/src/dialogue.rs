@@ -10,9 +10,11 @@
 //! | [`power_on`] | arms the Secure Element with the platform's policy | what was armed |
 //! | [`recognise`] | says which card lies there | its kind |
 //! | [`read_certificates`] | reads certificate files | their bytes |
+//! | [`hpki_sign`] | signs with a health professional's card | a signature and its certificate |
 //! | [`pin_sign`] | presents a PIN or password and signs | a signature |
 
 mod der_file;
+pub mod hpki_sign;
 pub mod institution_auth;
 pub mod pin_sign;
 pub mod power_on;
@@ -119,6 +121,9 @@ pub enum DialogueError {
     /// The card has no JPKI application.
     #[error("this is not a My Number Card")]
     WrongCard,
+    /// The card has no such HPKI application.
+    #[error("this is not an HPKI card")]
+    NotAnHpkiCard,
     /// Wrong PIN or password.
     #[error("wrong PIN or password, {tries_left} tries left")]
     SecretWrong {

@@ -134,16 +134,30 @@ impl Prime {
 }
 
 impl CrtParts {
-    /// PKCS#1 v1.5 over data as given, RFC 8017 §8.2.1, checked with the public key before release.
+    /// PKCS#1 v1.5 over data as given, RFC 8017 §8.2.1.
     pub(super) fn sign(
         &self,
         modulus: &[u8; RSA_OCTETS],
         exponent: &[u8],
         data: &[u8],
     ) -> Result<[u8; RSA_OCTETS], RsaKeyError> {
-        let message = U2048::from_be_slice(&padded_block(data)?);
-        let signature = self.private_operation(&message)?;
+        self.sign_block(modulus, exponent, &padded_block(data)?)
+    }
+
+    /// RSASP1 over a block, RFC 8017 §5.2.1, checked with the public key before release.
+    pub(super) fn sign_block(
+        &self,
+        modulus: &[u8; RSA_OCTETS],
+        exponent: &[u8],
+        block: &[u8; RSA_OCTETS],
+    ) -> Result<[u8; RSA_OCTETS], RsaKeyError> {
+        let message = U2048::from_be_slice(block);
         let n = Odd::new(U2048::from_be_slice(modulus)).into_option().ok_or(RsaKeyError::Rejected)?;
+        // The block is no secret of the card's: whoever sent it may know how it compares.
+        if message >= *n.as_ref() {
+            return Err(RsaKeyError::Block);
+        }
+        let signature = self.private_operation(&message)?;
         let e = Uint::<1>::from_be_slice(&padded::<8>(exponent)?);
         let parameters = FixedMontyParams::new_vartime(n);
         // The exponent is public: its bits may show in the timing.
@@ -175,7 +189,7 @@ impl CrtParts {
 }
 
 /// EM = 00 01 FF…FF 00 T, RFC 8017 §9.2.
-fn padded_block(data: &[u8]) -> Result<[u8; RSA_OCTETS], RsaKeyError> {
+pub(super) fn padded_block(data: &[u8]) -> Result<[u8; RSA_OCTETS], RsaKeyError> {
     if data.is_empty() || data.len() > RAW_DATA_MAX {
         return Err(RsaKeyError::DataLength(data.len()));
     }
