@@ -4,5 +4,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod opensc;
+mod opensc_hpki;
 mod pcscd;
 mod through_pcscd;

@@ -20,20 +20,20 @@ const PIN: &str = "1234";
 const PASSWORD: &str = "ABC123XYZ";
 const AUTH_TOKEN: &str = "JPKI (User Authentication PIN)";
 const SIGN_TOKEN: &str = "JPKI (Digital Signature PIN)";
-const MODULES: [&str; 3] = [
+pub(crate) const MODULES: [&str; 3] = [
     "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so",
     "/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so",
     "/usr/lib/opensc-pkcs11.so",
 ];
 
-fn openssl(arguments: &[&str]) -> Output {
+pub(crate) fn openssl(arguments: &[&str]) -> Output {
     let output = run("openssl", "openssl", arguments, &[]);
     assert!(output.status.success(), "openssl {arguments:?}:\n{}", said(&output));
     output
 }
 
 /// An issuer and a certified key, made by openssl in `folder` under `name`.
-fn certified(folder: &Folder, name: &str) -> CertifiedKey {
+pub(crate) fn certified(folder: &Folder, name: &str) -> CertifiedKey {
     let text = |suffix: &str| folder.text(&format!("{name}{suffix}"));
     let der = |suffix: &str| fs::read(folder.path(&format!("{name}{suffix}"))).unwrap();
     let (issuer_key, issuer, key, leaf) = (text("-ca.key"), text("-ca.pem"), text(".key"), text(".pem"));
