@@ -148,7 +148,7 @@ impl Session<'_> {
     /// P1 00: the master file, or a file of what is selected. 08: a path from the master file. 09: a
     /// path from what is selected. No file stands deeper than one step. 6700 for a path of an odd length.
     fn select_by_path(&mut self, command: &CommandApdu<'_>) -> Reply {
-        let (Occurrence::First, wanted) = parameters(command.p2)? else {
+        let (Occurrence::First, wanted) = parameters(command)? else {
             return Err(StatusWord::WRONG_PARAMETERS);
         };
         match (command.p1, command.data) {
