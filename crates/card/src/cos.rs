@@ -16,6 +16,8 @@
 //! |---|---|
 //! | `files` | `files`: READ BINARY, READ RECORD |
 //! | `secrets` | `secrets`: VERIFY, CHANGE REFERENCE DATA |
+//! | `select-by-path` | `select`: SELECT by identifier or path |
+//! | `iso-signature` | `iso_signature`: MANAGE SECURITY ENVIRONMENT, `00 2A 9E 9A` |
 //! | `jicsap-signature` | `jicsap_signature`: `80 2A` |
 //! | `jicsap-institution` | `jicsap_institution`: `80 A2`, EXTERNAL AUTHENTICATE |
 //! | `eac` | `eac`: chip and terminal authentication, secure messaging |
@@ -30,6 +32,7 @@
 
 mod eac;
 mod files;
+mod iso_signature;
 mod jicsap_institution;
 mod jicsap_signature;
 mod persistent;
@@ -91,6 +94,8 @@ const fn table(set: CommandSet) -> &'static CommandSetTable {
     match set {
         CommandSet::Files => &files::SET,
         CommandSet::Secrets => &secrets::SET,
+        CommandSet::SelectByPath => &select::BY_PATH,
+        CommandSet::IsoSignature => &iso_signature::SET,
         CommandSet::JicsapSignature => &jicsap_signature::SET,
         CommandSet::JicsapInstitution => &jicsap_institution::SET,
         CommandSet::Eac => &eac::SET,

@@ -14,11 +14,13 @@
 //! | [`read_attributes`] | reads the four attributes with the proof that they are true | their file |
 //! | [`read_number`] | reads the holder's number, and nothing else | the number |
 //! | [`read_card_face`] | reads what is printed on the card with the proof that it was printed so | a record |
+//! | [`hpki_sign`] | signs with a health professional's card | a signature and its certificate |
 //! | [`pin_sign`] | presents a PIN or password and signs | a signature |
 
 pub mod card_status;
 mod card_reading;
 mod der_file;
+pub mod hpki_sign;
 pub mod institution_auth;
 pub mod pin_sign;
 pub mod power_on;
@@ -128,6 +130,9 @@ pub enum DialogueError {
     /// The card has no JPKI application.
     #[error("this is not a My Number Card")]
     WrongCard,
+    /// The card has no such HPKI application.
+    #[error("this is not an HPKI card")]
+    NotAnHpkiCard,
     /// Wrong PIN or password.
     #[error("wrong PIN or password, {tries_left} tries left")]
     SecretWrong {

@@ -232,6 +232,7 @@ pub enum ImageError {
 pub struct CardImage {
     card: String,
     atr: Vec<u8>,
+    master_file: Vec<Object>,
     applications: Vec<Application>,
     /// What any application answers to: before one is selected, commands are refused for that reason
     /// and not as unknown.
@@ -255,7 +256,7 @@ impl CardImage {
     pub fn new(layout: &Layout, contents: &Contents) -> Result<Self, ImageError> {
         let slots = || {
             let objects = layout.applications.iter().flat_map(|application| &application.objects);
-            objects.filter_map(|object| match &object.source {
+            objects.chain(&layout.master_file).filter_map(|object| match &object.source {
                 Source::Slot(slot) => Some(slot.as_str()),
                 _ => None,
             })
@@ -282,7 +283,11 @@ impl CardImage {
                 objects,
             });
         }
-        Ok(Self { card: layout.card.clone(), atr: layout.atr.clone(), applications, commands })
+        let mut master_file = Vec::new();
+        for object in &layout.master_file {
+            master_file.extend(fill(object, contents)?);
+        }
+        Ok(Self { card: layout.card.clone(), atr: layout.atr.clone(), master_file, applications, commands })
     }
 
     /// What card this is, for people.
@@ -293,6 +298,11 @@ impl CardImage {
     /// Answer to reset.
     pub fn atr(&self) -> &[u8] {
         &self.atr
+    }
+
+    /// The files directly under its master file.
+    pub fn master_file(&self) -> &[Object] {
+        &self.master_file
     }
 
     /// Its applications, in the order in which SELECT finds them.

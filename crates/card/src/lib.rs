@@ -16,6 +16,8 @@
 //! | [`image`] | card images: what is on a card and who may do what, as a readable file |
 //! | [`cos`] | the card operating system, which runs any image |
 //! | [`my_number_card`] | the patient's card: its layout, and contents for one holder |
+//! | [`hpki_card`] | a health professional's card: its layout, and contents for one holder |
+//! | [`pkcs15`] | the files by which programs find keys and certificates, ISO/IEC 7816-15 |
 //! | [`secure_element`] | the terminal's second card, which holds the institution key |
 //! | [`dialogue`] | the terminal side of everything above |
 //! | [`trace`] | recorded dialogues: text format, replay, comparison |
@@ -36,8 +38,10 @@ pub mod cvc;
 pub mod dialogue;
 pub mod eac;
 pub mod emulated;
+pub mod hpki_card;
 pub mod image;
 pub mod my_number_card;
+pub mod pkcs15;
 pub mod rsa_key;
 pub mod secure_element;
 pub mod tlv;

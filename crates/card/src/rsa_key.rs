@@ -46,8 +46,8 @@ pub enum RsaKeyError {
     /// Data that the padding does not take: 1 to 245 octets.
     #[error("1 to 245 octets can be signed as given, not {0}")]
     DataLength(usize),
-    /// A cryptogram that is not below the modulus.
-    #[error("a cryptogram that is not below the modulus")]
+    /// A block or a cryptogram that is not below the modulus.
+    #[error("a block that is not below the modulus")]
     Range,
     /// The cryptographic library failed.
     #[error("the cryptographic library failed")]
@@ -180,6 +180,16 @@ impl CardRsaKey {
         Ok(message)
     }
 
+    /// RSASP1 over a block that was padded elsewhere, RFC 8017 §5.2.1. Any block below the modulus is
+    /// taken, as cards do that leave padding to the terminal: PKCS#1 v1.5, PSS, and what else there may be.
+    pub fn sign_block(&self, block: &[u8; RSA_OCTETS]) -> Result<[u8; RSA_OCTETS], RsaKeyError> {
+        match type_one_data(block) {
+            // The library is faster where it knows the digest.
+            Some(data) => self.sign_pkcs1_raw(data),
+            None => self.crt.sign_block(&self.modulus, &self.exponent, block),
+        }
+    }
+
     fn sign_imported(
         &self,
         padding: &'static dyn RsaEncoding,
@@ -197,6 +207,19 @@ impl CardRsaKey {
 /// face's three digests in one DigestInfo.
 pub fn pkcs1_raw_holds(modulus: &[u8; RSA_OCTETS], data: &[u8], signature: &[u8; RSA_OCTETS]) -> bool {
     crt::holds(modulus, &[1, 0, 1], data, signature).unwrap_or(false)
+}
+
+/// A block of type 1 over 1 to 245 octets of data, RFC 8017 §9.2: for cards that leave padding outside.
+pub(crate) fn type_one_block(data: &[u8]) -> Result<[u8; RSA_OCTETS], RsaKeyError> {
+    crt::padded_block(data)
+}
+
+/// The data in a block of type 1, `00 01 FF…FF 00 data` with eight FF at least: RFC 8017 §9.2.
+fn type_one_data(block: &[u8; RSA_OCTETS]) -> Option<&[u8]> {
+    let padded = block.strip_prefix(&[0x00, 0x01])?;
+    let filling = padded.iter().take_while(|octet| **octet == 0xFF).count();
+    let data = padded.get(filling..)?.strip_prefix(&[0x00])?;
+    (filling >= 8 && !data.is_empty()).then_some(data)
 }
 
 #[cfg(test)]

@@ -47,6 +47,13 @@ pub struct Tlv<'a> {
     pub encoded: &'a [u8],
 }
 
+impl fmt::Debug for Tlv<'_> {
+    /// Tag and length: the value may be anybody's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tlv({:X}, {} octets)", self.tag.0, self.value.len())
+    }
+}
+
 fn take<'a>(bytes: &mut &'a [u8]) -> Result<u8, TlvError> {
     let whole: &'a [u8] = bytes;
     let (first, rest) = whole.split_first().ok_or(TlvError::Truncated)?;

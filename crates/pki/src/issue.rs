@@ -50,6 +50,8 @@ pub struct IssuingAuthority {
     signer: Box<dyn IssuerSigner>,
     certificate: Vec<u8>,
     subject: DistinguishedName,
+    /// Who issued the authority's own certificate: itself, or the authority above.
+    issuer: DistinguishedName,
     serial: SerialNumber,
     key_identifier: Vec<u8>,
     alternative_names: Option<Vec<u8>>,
@@ -75,7 +77,7 @@ impl IssuingAuthority {
     ) -> Result<Self, IssueError> {
         let name = profile.name()?;
         let key_identifier = key_identifier(signer.spki_der());
-        let mut extensions = profile.extensions(&name)?;
+        let mut extensions = profile.extensions(&name, &name)?;
         extensions.push(subject_key_identifier(&key_identifier));
         let contents =
             Contents { serial, issuer: &name, validity, subject: &name, spki: signer.spki_der(), extensions };
@@ -97,6 +99,7 @@ impl IssuingAuthority {
         let identifier = parsed.extensions().subject_key_identifier.ok_or(IssueError::NotThisAuthority)?;
         Ok(Self {
             subject: DistinguishedName::from_raw(parsed.subject_der()),
+            issuer: DistinguishedName::from_raw(parsed.issuer_der()),
             serial: *parsed.serial(),
             key_identifier: identifier.to_vec(),
             alternative_names: parsed.extensions().subject_alt_name.map(<[u8]>::to_vec),
@@ -130,7 +133,9 @@ impl IssuingAuthority {
         subject_spki: &[u8],
     ) -> Result<Vec<u8>, IssueError> {
         let wanted = match profile {
-            LeafProfile::JpkiAuth { .. } | LeafProfile::JpkiSign { .. } => SignatureAlgorithm::RsaPkcs1Sha256,
+            LeafProfile::JpkiAuth { .. } | LeafProfile::JpkiSign { .. } | LeafProfile::Hpki { .. } => {
+                SignatureAlgorithm::RsaPkcs1Sha256
+            }
             LeafProfile::TlsServer { .. } | LeafProfile::TlsClient { .. } => {
                 SignatureAlgorithm::EcdsaP256Sha256
             }
@@ -138,13 +143,7 @@ impl IssuingAuthority {
         if VerifyingKey::from_spki_der(subject_spki)?.algorithm() != wanted {
             return Err(IssueError::SubjectKey);
         }
-        let within = |seconds: u64| {
-            i64::try_from(seconds)
-                .is_ok_and(|at| at >= self.validity_seconds.0 && at <= self.validity_seconds.1)
-        };
-        if !within(validity.not_before.0) || !within(validity.not_after.0) {
-            return Err(IssueError::Validity);
-        }
+        self.check_within(validity)?;
         let mut extensions = profile.extensions(&self.subject, self.alternative_names.as_deref())?;
         extensions.push(self.authority_key_identifier());
         extensions.push(subject_key_identifier(&key_identifier(subject_spki)));
@@ -160,11 +159,45 @@ impl IssuingAuthority {
         .sign(self.signer.as_ref())
     }
 
+    /// Issues the certificate of an authority under this one; [`Self::from_certificate`] takes it up with
+    /// its signer. What is said of `serial` at [`Self::issue`] holds here too.
+    ///
+    /// # Errors
+    /// A name that does not fit, a validity outside this authority's own, a subject key that is not
+    /// supported, or a signer that refuses.
+    pub fn issue_authority(
+        &self,
+        profile: &AuthorityProfile<'_>,
+        serial: SerialNumber,
+        validity: Validity,
+        subject_spki: &[u8],
+    ) -> Result<Vec<u8>, IssueError> {
+        VerifyingKey::from_spki_der(subject_spki)?;
+        self.check_within(validity)?;
+        let subject = profile.name()?;
+        let mut extensions = profile.extensions(&subject, &self.subject)?;
+        extensions.push(self.authority_key_identifier());
+        extensions.push(subject_key_identifier(&key_identifier(subject_spki)));
+        let issuer = &self.subject;
+        Contents { serial, issuer, validity, subject: &subject, spki: subject_spki, extensions }
+            .sign(self.signer.as_ref())
+    }
+
+    /// Nothing that is issued may live before or after the authority's own certificate.
+    fn check_within(&self, validity: Validity) -> Result<(), IssueError> {
+        let within = |seconds: u64| {
+            i64::try_from(seconds)
+                .is_ok_and(|at| at >= self.validity_seconds.0 && at <= self.validity_seconds.1)
+        };
+        let holds = within(validity.not_before.0) && within(validity.not_after.0);
+        if holds { Ok(()) } else { Err(IssueError::Validity) }
+    }
+
     /// authorityKeyIdentifier in all three forms, as the cards have it: RFC 5280 §4.2.1.1.
     pub(crate) fn authority_key_identifier(&self) -> Vec<u8> {
         let key = write::tlv(tag::context(0), &self.key_identifier);
-        // Self-signed: the authority is its own issuer.
-        let issuer = write::tlv(tag::context_constructed(1), &write::explicit(4, self.subject.as_der()));
+        // Issuer and serial number are those of the authority's own certificate.
+        let issuer = write::tlv(tag::context_constructed(1), &write::explicit(4, self.issuer.as_der()));
         let serial = write::tlv(tag::context(2), self.serial.as_bytes());
         let value = write::sequence(&[&key, &issuer, &serial]);
         extension(&oid::AUTHORITY_KEY_IDENTIFIER, Criticality::NonCritical, &value)

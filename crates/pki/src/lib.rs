@@ -9,6 +9,7 @@
 //! | [`asn1`] | strict DER reader that locates faults, writers |
 //! | [`certificate`], [`name`], [`serial`], [`oid`] | what a certificate says |
 //! | [`public_key`], [`signer`] | verifying keys kept parsed; [`signer::IssuerSigner`], the only way to a private key |
+//! | [`hc_role`] | the healthcare role of a health professional's certificate |
 //! | [`profile`], [`issue`] | the shapes of certificates, and an authority that issues them |
 //! | [`revocation`], [`crl`] | reasons, revocation lists, [`crl::RevocationIndex`] |
 //! | [`validate`] | certificate → [`validate::PathGood`] → [`validate::CertificateGood`] |
@@ -23,6 +24,7 @@
 pub mod asn1;
 pub mod certificate;
 pub mod crl;
+pub mod hc_role;
 pub mod issue;
 pub mod name;
 pub mod oid;

@@ -85,4 +85,11 @@ oids! {
     HOLDER_BIRTH = "1.3.6.1.4.1.32473.8.5.5.4";
     /// Ours: otherName with the holder's address.
     HOLDER_ADDRESS = "1.3.6.1.4.1.32473.8.5.5.5";
+
+    /// Ours: policy of HPKI signature certificates.
+    HPKI_SIGN_POLICY = "1.3.6.1.4.1.32473.1.5.1.1.0.1";
+    /// Ours: policy of HPKI authentication certificates.
+    HPKI_AUTH_POLICY = "1.3.6.1.4.1.32473.1.5.1.2.0.1";
+    /// Ours: the words for healthcare roles.
+    HPKI_CODED_DATA = "1.3.6.1.4.1.32473.1.6.1.1";
 }

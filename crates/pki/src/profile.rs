@@ -4,6 +4,8 @@
 //! names (`O=JPKI-EMULATED`) and our own object identifiers (see [`crate::oid`]): nothing issued here
 //! can pass for the real thing. Report, "New JPKI"; RFC 5280 §4.2.
 
+pub mod hpki;
+
 use crate::asn1::time::days_in_month;
 use crate::asn1::{tag, write};
 use crate::certificate::KeyUsage;
@@ -11,6 +13,7 @@ use crate::issue::IssueError;
 use crate::name::{DistinguishedName, NameAttribute, NameError};
 use crate::oid;
 use der::asn1::ObjectIdentifier;
+use hpki::{HpkiHolder, HpkiPurpose};
 use protocol::entropy::Entropy;
 use protocol::time::UnixSeconds;
 use std::net::IpAddr;
@@ -50,6 +53,18 @@ pub enum AuthorityProfile<'a> {
         /// The last `OU` of its name: who operates it.
         operator: &'a str,
     },
+    /// The root of the health professionals' authorities: self-signed.
+    HpkiRoot {
+        /// `O` of its name; ours, never the real one.
+        organization: &'a str,
+    },
+    /// One of the two authorities for health professionals, under the root.
+    Hpki {
+        /// Which of the two.
+        purpose: HpkiPurpose,
+        /// `O` of its name; ours, never the real one.
+        organization: &'a str,
+    },
     /// The authority of the town's TLS certificates: P-256.
     Town {
         /// `CN` of its name.
@@ -72,6 +87,8 @@ impl AuthorityProfile<'_> {
                 ),
                 (NameAttribute::OrganizationalUnit, operator),
             ]),
+            Self::HpkiRoot { organization } => hpki::root_name(organization),
+            Self::Hpki { purpose, organization } => hpki::authority_name(*purpose, organization),
             Self::Town { common_name } => DistinguishedName::new(&[
                 (NameAttribute::Country, "JP"),
                 (NameAttribute::Organization, "KAZASU TEST TOWN"),
@@ -80,7 +97,12 @@ impl AuthorityProfile<'_> {
         }
     }
 
-    pub(crate) fn extensions(&self, name: &DistinguishedName) -> Result<Vec<Vec<u8>>, IssueError> {
+    /// Everything but the key identifiers; `issuer` is `name` for a self-signed authority.
+    pub(crate) fn extensions(
+        &self,
+        name: &DistinguishedName,
+        issuer: &DistinguishedName,
+    ) -> Result<Vec<Vec<u8>>, IssueError> {
         let usage = KeyUsage::KEY_CERT_SIGN.with(KeyUsage::CRL_SIGN);
         let mut extensions = vec![
             key_usage(usage),
@@ -106,6 +128,11 @@ impl AuthorityProfile<'_> {
             extensions.push(extension(&oid::SUBJECT_ALT_NAME, Criticality::NonCritical, &alternative));
             let place = name.extended(&[(NameAttribute::OrganizationalUnit, "CRL Distribution Points")])?;
             extensions.push(crl_distribution_point(&place));
+        }
+        match self {
+            Self::HpkiRoot { .. } => extensions.extend(hpki::root_extensions(name)?),
+            Self::Hpki { purpose, .. } => extensions.extend(hpki::authority_extensions(*purpose, issuer)?),
+            Self::Jpki { .. } | Self::Town { .. } => {}
         }
         Ok(extensions)
     }
@@ -273,6 +300,16 @@ pub enum LeafProfile<'a> {
         /// The four attributes.
         attributes: &'a FourAttributes,
     },
+    /// A health professional's certificate.
+    #[doc(alias = "HPKI証明書")]
+    Hpki {
+        /// For signatures or for authentication.
+        purpose: HpkiPurpose,
+        /// Whose.
+        holder: HpkiHolder<'a>,
+        /// Where the authority's revocation list is.
+        crl_uri: &'a str,
+    },
     /// A TLS server of the town.
     TlsServer {
         /// `CN`, for people; clients look at the alternative names.
@@ -307,6 +344,7 @@ impl LeafProfile<'_> {
                 (NameAttribute::Locality, &municipality.city),
                 (NameAttribute::CommonName, common_name),
             ]),
+            Self::Hpki { holder, .. } => holder.subject(),
             Self::TlsServer { common_name, .. } => {
                 DistinguishedName::new(&[C, (NameAttribute::CommonName, common_name)])
             }
@@ -343,6 +381,9 @@ impl LeafProfile<'_> {
                 extensions.push(policy(&oid::JPKI_SIGN_POLICY));
                 extensions.push(four_attributes(attributes)?);
                 extensions.push(crl_distribution_point(&register_place(issuer, municipality)?));
+            }
+            Self::Hpki { purpose, holder, crl_uri } => {
+                extensions.extend(hpki::leaf_extensions(*purpose, holder, crl_uri)?);
             }
             Self::TlsServer { dns_names, ip_addresses, .. } => {
                 extensions.push(key_usage(KeyUsage::DIGITAL_SIGNATURE));

@@ -5,6 +5,8 @@
 //! | SELECT by name | `00 A4 04 P2 AID [Le]` | ISO/IEC 7816-4:2020 §11.2.2 |
 //! | SELECT a file of the application | `00 A4 00\|02 P2 FID [Le]` | |
 //! | SELECT the master file | `00 A4 00 00` | |
+//! | SELECT by identifier | `00 A4 00 P2 FID [Le]` | where the image says `select-by-path` |
+//! | SELECT by path | `00 A4 08\|09 P2 path [Le]` | where the image says `select-by-path` |
 //! | GET CHALLENGE | `00 84 00 00 Le` | §11.5.3 |
 //!
 //! P2 asks for control information (00 FCI, 04 FCP, 0C none) and, with a name, for the first (+0), last
@@ -13,9 +15,9 @@
 
 use super::session::Protection;
 use super::volatile::{Challenge, SecurityStatus};
-use super::{Reply, Session};
+use super::{CommandSetTable, OnFailure, Reply, SecureMessaging, Session};
 use crate::apdu::{Answer, CommandApdu, LengthForm, StatusWord};
-use crate::image::{Application, Content, Object};
+use crate::image::{Application, CommandSet, Content, Object};
 use crate::tlv::{self, Tag};
 
 /// The shortest part of an AID that selects: the registered provider identifier, §12.3.4.
@@ -29,6 +31,18 @@ const FILE_DESCRIPTOR: Tag = Tag(0x82);
 const FILE_IDENTIFIER: Tag = Tag(0x83);
 const APPLICATION_NAME: Tag = Tag(0x84);
 const SHORT_IDENTIFIER: Tag = Tag(0x88);
+
+/// Identifier and descriptor of the master file, §7.4.2 and §7.4.5.
+const MASTER_FILE: &[u8] = &[0x3F, 0x00];
+const DEDICATED_FILE: u8 = 0x38;
+
+/// Command set `select-by-path`: no instruction of its own, it widens SELECT.
+pub(super) const BY_PATH: CommandSetTable = CommandSetTable {
+    commands: &[],
+    on_failure: OnFailure::Keep,
+    secure_messaging: SecureMessaging::NotOffered,
+    run: |_, _| None,
+};
 
 /// What P2 asks to be told about what was selected.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,6 +84,7 @@ impl Session<'_> {
         match command.p1 {
             0x04 => self.select_application(command),
             0x02 => self.select_file(command),
+            0x00 | 0x08 | 0x09 if self.answers_to(CommandSet::SelectByPath) => self.select_by_path(command),
             // The master file: refused after a reset, without effect later; its identifier is unknown.
             0x00 if command.p2 == 0 && command.data.is_empty() => {
                 self.application().map(|_| Answer::done()).map_err(|_| StatusWord::WRONG_PARAMETERS)
@@ -120,13 +135,60 @@ impl Session<'_> {
             return Err(StatusWord::WRONG_PARAMETERS);
         };
         let fid: [u8; 2] = command.data.try_into().map_err(|_| StatusWord::WRONG_LENGTH)?;
+        self.select_in_application(fid, wanted)
+    }
+
+    fn select_in_application(&mut self, fid: [u8; 2], wanted: Wanted) -> Reply {
         let application = self.application().map_err(|_| StatusWord::NOT_FOUND)?;
         let place = application.place(u16::from_be_bytes(fid)).ok_or(StatusWord::NOT_FOUND)?;
         self.volatile.current_file = Some(place);
-        Ok(match (wanted, self.object_at(place)) {
+        Ok(self.control_of_current(wanted))
+    }
+
+    /// P1 00: the master file, or a file of what is selected. 08: a path from the master file. 09: a
+    /// path from what is selected. No file stands deeper than one step. 6700 for a path of an odd length.
+    fn select_by_path(&mut self, command: &CommandApdu<'_>) -> Reply {
+        let (Occurrence::First, wanted) = parameters(command)? else {
+            return Err(StatusWord::WRONG_PARAMETERS);
+        };
+        match (command.p1, command.data) {
+            (0x00, [] | MASTER_FILE) => {
+                self.leave_application(None);
+                Ok(match wanted {
+                    Wanted::Nothing => Answer::done(),
+                    Wanted::Template(tag) => {
+                        let mut inner = tlv::encode(FILE_DESCRIPTOR, &[DEDICATED_FILE]);
+                        tlv::write(&mut inner, FILE_IDENTIFIER, MASTER_FILE);
+                        Answer::with(tlv::encode(tag, &inner))
+                    }
+                })
+            }
+            (0x00 | 0x09, &[high, low]) if self.volatile.application.is_some() => {
+                self.select_in_application([high, low], wanted)
+            }
+            (_, &[high, low]) => {
+                let fid = u16::from_be_bytes([high, low]);
+                let place = self.image.master_file().iter().position(|file| file.fid() == fid);
+                self.leave_application(Some(place.ok_or(StatusWord::NOT_FOUND)?));
+                Ok(self.control_of_current(wanted))
+            }
+            (_, path) if path.len() % 2 == 0 => Err(StatusWord::NOT_FOUND),
+            _ => Err(StatusWord::WRONG_LENGTH),
+        }
+    }
+
+    /// Up to the master file, to this file of it: what was reached in the application is lost.
+    fn leave_application(&mut self, file: Option<usize>) {
+        self.volatile.application = None;
+        self.volatile.security = SecurityStatus::default();
+        self.volatile.current_file = file;
+    }
+
+    fn control_of_current(&self, wanted: Wanted) -> Answer {
+        match (wanted, self.current_file()) {
             (Wanted::Template(tag), Some(file)) => Answer::with(tlv::encode(tag, &self.file_control(file))),
             _ => Answer::done(),
-        })
+        }
     }
 
     /// Descriptor, identifier, short identifiers; the size where the content is free: of a file behind

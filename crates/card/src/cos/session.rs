@@ -16,6 +16,15 @@ pub(crate) enum Protection {
     SecureMessaging,
 }
 
+/// How a rule came to hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opened {
+    /// By what stays.
+    ByWhatLasts,
+    /// By what is good once, and gone now.
+    ByOneUse,
+}
+
 /// One command's view of the card.
 pub(crate) struct Session<'a> {
     pub(crate) image: &'a CardImage,
@@ -53,7 +62,8 @@ impl<'a> Session<'a> {
         self.command_sets().iter().any(|set| table(*set).secure_messaging == kind)
     }
 
-    /// Runs a command whose class is bare: 00 or 80. 6D00 where nothing knows it.
+    /// Runs a command whose class is bare: 00 or 80. 6D00 where nothing knows it, 6A86 where nothing
+    /// knows it with these parameters.
     pub(super) fn run(&mut self, command: &CommandApdu<'_>) -> Reply {
         match (command.cla, command.ins) {
             (0x00, 0xA4) => return self.select(command),
@@ -62,12 +72,15 @@ impl<'a> Session<'a> {
             (0x00, 0x70) => return Err(StatusWord::CHANNEL_NOT_SUPPORTED),
             _ => {}
         }
+        let mut refusal = StatusWord::UNKNOWN_INSTRUCTION;
         for set in self.command_sets() {
             let set = table(*set);
             if !set.commands.contains(&(command.cla, command.ins)) {
                 continue;
             }
             let Some(reply) = (set.run)(self, command) else {
+                // The instruction is known, with these parameters to no set.
+                refusal = StatusWord::WRONG_PARAMETERS;
                 continue;
             };
             // The empty VERIFY asks for a counter: its 63Cx is an answer, and arrives here as Ok.
@@ -76,7 +89,7 @@ impl<'a> Session<'a> {
             }
             return reply;
         }
-        Err(StatusWord::UNKNOWN_INSTRUCTION)
+        Err(refusal)
     }
 
     /// The selected application; 6985 without one.
@@ -92,7 +105,16 @@ impl<'a> Session<'a> {
 
     /// The current file.
     pub(crate) fn current_file(&self) -> Option<&'a Object> {
-        self.object_at(self.volatile.current_file?)
+        let place = self.volatile.current_file?;
+        match self.volatile.application {
+            Some(_) => self.object_at(place),
+            None => self.image.master_file().get(place),
+        }
+    }
+
+    /// Whether a set is among those that answer now.
+    pub(super) fn answers_to(&self, set: CommandSet) -> bool {
+        self.command_sets().contains(&set)
     }
 
     /// The security status of the selected application.
@@ -132,7 +154,7 @@ impl<'a> Session<'a> {
     /// Whether a term of a rule holds; `permission` is what an institution's authentication opens.
     fn holds(&self, term: Term, permission: Option<OneUse>) -> bool {
         match term {
-            Term::Secret(fid) => {
+            Term::Secret(fid) | Term::SecretOnce(fid) => {
                 let place = self.application().ok().and_then(|application| application.place(fid));
                 place.is_some_and(|place| self.volatile.security.is_presented(place))
             }
@@ -143,24 +165,40 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Whether the rule holds. What is good for one use (a secret presented once, `permission`) is used
+    /// up where the rule holds only by it; `None` where it does not hold at all.
+    fn open(&mut self, rule: &Rule, permission: Option<OneUse>) -> Option<Opened> {
+        let lasting = |term| !matches!(term, Term::SecretOnce(_)) && self.holds(term, None);
+        if rule.opens(lasting) {
+            return Some(Opened::ByWhatLasts);
+        }
+        if !rule.opens(|term| self.holds(term, permission)) {
+            return None;
+        }
+        let application = self.application().ok();
+        for term in rule.terms() {
+            if let Term::SecretOnce(fid) = term {
+                let place = application.and_then(|application| application.place(fid));
+                place.into_iter().for_each(|place| self.volatile.security.clear_presented(place));
+            }
+        }
+        Some(Opened::ByOneUse)
+    }
+
     /// 6982 where the rule does not hold. Takes the institution's one use away where the rule holds
     /// only by it.
     pub(crate) fn admit(&mut self, rule: &Rule) -> Result<(), StatusWord> {
-        if rule.opens(|term| self.holds(term, None)) {
-            return Ok(());
+        match self.open(rule, self.volatile.security.permission).ok_or(StatusWord::SECURITY_STATUS)? {
+            Opened::ByWhatLasts => {}
+            Opened::ByOneUse => self.volatile.security.permission = None,
         }
-        let permission = self.volatile.security.permission;
-        if rule.opens(|term| self.holds(term, permission)) {
-            self.volatile.security.permission = None;
-            return Ok(());
-        }
-        Err(StatusWord::SECURITY_STATUS)
+        Ok(())
     }
 
     /// The RSA key at this place, if its rule holds; `permission` was taken from the security status
-    /// before. 6981 for something else than a key, 6982.
+    /// before. A secret that opens one use is used up. 6981 for something else than a key, 6982.
     pub(crate) fn usable_rsa_key(
-        &self,
+        &mut self,
         place: usize,
         permission: Option<OneUse>,
     ) -> Result<&'a CardRsaKey, StatusWord> {
@@ -169,11 +207,8 @@ impl<'a> Session<'a> {
         else {
             return Err(StatusWord::WRONG_FILE_KIND);
         };
-        if usage.opens(|term| self.holds(term, permission)) {
-            Ok(private_key)
-        } else {
-            Err(StatusWord::SECURITY_STATUS)
-        }
+        self.open(usage, permission).ok_or(StatusWord::SECURITY_STATUS)?;
+        Ok(private_key)
     }
 
     /// Counts a use of the key at this place.

@@ -1,8 +1,8 @@
 //! What a card forgets at power-off, and what it forgets earlier.
 
-use super::jicsap_institution;
 use super::secure_channel::SecureChannel;
 use crate::eac::card_side::EacSession;
+use super::{iso_signature, jicsap_institution};
 use zeroize::Zeroizing;
 
 /// Permission for exactly one use of something behind `institution-once`.
@@ -45,6 +45,8 @@ pub(crate) struct SecurityStatus {
     pub(crate) permission: Option<OneUse>,
     /// Keys and counters of secure messaging, while it is on.
     pub(crate) channel: Option<Box<dyn SecureChannel>>,
+    /// Which key signs, `iso-signature`.
+    pub(crate) signature_template: iso_signature::Template,
     /// The terminal's certificate chain, profile `jicsap`.
     pub(crate) jicsap: jicsap_institution::InstitutionSession,
     /// How far chip and terminal authentication have come, profile `eac`.
@@ -105,7 +107,7 @@ impl std::fmt::Debug for PendingAnswer {
 pub(crate) struct VolatileState {
     /// Place of the selected application in the image.
     pub(super) application: Option<usize>,
-    /// Place of the current file in the application.
+    /// Place of the current file in the application, or under the master file where none is selected.
     pub(super) current_file: Option<usize>,
     /// Outstanding, good once. GET CHALLENGE works without an application, so it stands outside.
     pub(super) challenge: Option<Challenge>,

@@ -2,9 +2,8 @@
 
 use super::{DialogueError, Exchange, SELECT_JPKI, Step, select_application, select_jpki};
 use crate::apdu::StatusWord;
+use crate::hpki_card::HPKI_AID_PART;
 
-/// Both applications of an HPKI card begin with this identifier (JAHIS HPKI guideline 3.1).
-const HPKI_AID_PART: [u8; 5] = [0xE8, 0x28, 0xBD, 0x08, 0x0F];
 /// The application of the Basic Resident Register.
 const RESIDENT_REGISTER_AID: [u8; 10] = [0xD3, 0x92, 0x10, 0x00, 0x31, 0x00, 0x01, 0x01, 0x04, 0x01];
 

@@ -9,6 +9,8 @@ pub enum Alphabet {
     Digits,
     /// ASCII digits and upper-case letters: `upper-alphanumeric`.
     UpperAlphanumeric,
+    /// Visible ASCII characters: `ascii`.
+    Ascii,
     /// Any octets: `octets`.
     Octets,
 }
@@ -36,6 +38,7 @@ impl SecretForm {
             let alphabet = match alphabet {
                 "digits" => Alphabet::Digits,
                 "upper-alphanumeric" => Alphabet::UpperAlphanumeric,
+                "ascii" => Alphabet::Ascii,
                 "octets" => Alphabet::Octets,
                 _ => return None,
             };
@@ -53,6 +56,7 @@ impl SecretForm {
         let allowed = |octet: &u8| match self.alphabet {
             Alphabet::Digits => octet.is_ascii_digit(),
             Alphabet::UpperAlphanumeric => octet.is_ascii_digit() || octet.is_ascii_uppercase(),
+            Alphabet::Ascii => octet.is_ascii_graphic(),
             Alphabet::Octets => true,
         };
         self.lengths.contains(&secret.len()) && secret.iter().all(allowed)
@@ -75,6 +79,8 @@ mod tests {
         assert!(
             !password.fits(b"ABC12") && !password.fits(b"abc123") && !password.fits(b"ABCDEFGHIJ1234567")
         );
+        let ascii = SecretForm::parse("ascii 4..16").unwrap();
+        assert!(ascii.fits(b"1234") && ascii.fits(b"aZ-9!") && !ascii.fits(b"12 4") && !ascii.fits(b"123"));
         assert!(SecretForm::parse("octets 2").unwrap().fits(&[0, 255]));
     }
 

@@ -50,6 +50,10 @@ pub enum CommandSet {
     Files,
     /// `secrets`: VERIFY, CHANGE REFERENCE DATA.
     Secrets,
+    /// `select-by-path`: SELECT by identifier or path, from the master file or from the application.
+    SelectByPath,
+    /// `iso-signature`: MANAGE SECURITY ENVIRONMENT; COMPUTE DIGITAL SIGNATURE.
+    IsoSignature,
     /// `jicsap-signature`: the signature command of the JPKI application.
     JicsapSignature,
     /// `jicsap-institution`: loading terminal certificates, EXTERNAL AUTHENTICATE.
@@ -71,6 +75,8 @@ impl CommandSet {
         Some(match name {
             "files" => Self::Files,
             "secrets" => Self::Secrets,
+            "select-by-path" => Self::SelectByPath,
+            "iso-signature" => Self::IsoSignature,
             "jicsap-signature" => Self::JicsapSignature,
             "jicsap-institution" => Self::JicsapInstitution,
             "eac" => Self::Eac,
@@ -195,6 +201,8 @@ pub struct Layout {
     pub card: String,
     /// Answer to reset, ISO/IEC 7816-3 §8.
     pub atr: Vec<u8>,
+    /// Transparent files directly under the master file, free to read; most cards have none.
+    pub master_file: Vec<ObjectLayout>,
     /// Its applications, in the order in which SELECT finds them.
     pub applications: Vec<ApplicationLayout>,
 }
@@ -229,7 +237,16 @@ struct LayoutText {
     card: Option<String>,
     atr: Option<String>,
     #[serde(default)]
+    master_file: MasterFileText,
+    #[serde(default)]
     application: Vec<ApplicationText>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct MasterFileText {
+    #[serde(default)]
+    object: Vec<ObjectText>,
 }
 
 #[derive(Deserialize)]
@@ -289,7 +306,8 @@ impl Layout {
     /// Parses a layout that stands in several texts: the first names the card, the others add
     /// applications.
     pub fn from_parts(parts: &[&str]) -> Result<Self, LayoutError> {
-        let (mut card, mut atr, mut applications) = (None, None, Vec::new());
+        let (mut card, mut atr) = (None, None);
+        let (mut master_file, mut applications) = (Vec::new(), Vec::new());
         for part in parts {
             let text: LayoutText =
                 toml::from_str(part).map_err(|error| LayoutError::Syntax(error.to_string()))?;
@@ -302,6 +320,7 @@ impl Layout {
                 }
                 *whole = whole.take().or(here);
             }
+            text.master_file.check(&mut master_file)?;
             for application in text.application {
                 applications.push(application.check()?);
             }
@@ -315,7 +334,24 @@ impl Layout {
                 return Err(wrong(&one.name, "another application has the same name (aid)"));
             }
         }
-        Ok(Self { card, atr, applications })
+        Ok(Self { card, atr, master_file, applications })
+    }
+}
+
+impl MasterFileText {
+    fn check(self, objects: &mut Vec<ObjectLayout>) -> Result<(), LayoutError> {
+        for text in self.object {
+            let place = format!("master file, object {:04X}", text.fid);
+            let object = text.check(&place)?;
+            if object.kind != Kind::Binary || !object.read.is_free() {
+                return Err(wrong(&place, "only files that are free to read stand under the master file"));
+            }
+            if objects.iter().any(|other| other.fid == object.fid) {
+                return Err(wrong(&place, "stands here a second time"));
+            }
+            objects.push(object);
+        }
+        Ok(())
     }
 }
 
@@ -368,7 +404,7 @@ impl ApplicationLayout {
             };
             for term in object.read.terms().chain(more.into_iter().flat_map(Rule::terms)) {
                 match term {
-                    Term::Secret(fid) if !is_secret(fid) => {
+                    Term::Secret(fid) | Term::SecretOnce(fid) if !is_secret(fid) => {
                         let place = format!("{}, object {:04X}", self.name, object.fid);
                         return Err(wrong(&place, format!("{fid:04X} is not a secret of this application")));
                     }

@@ -5,6 +5,7 @@
 //! | `free` | always |
 //! | `never` | never |
 //! | `secret 0018` | the secret in object 0018 of the same application was presented |
+//! | `secret 0018 once` | it was presented; one use takes that away again |
 //! | `institution-once` | an institution was authenticated; one use takes it away again |
 //! | `secure-messaging` | this command came inside secure messaging |
 //! | `armed` | a Secure Element is armed by the platform |
@@ -17,6 +18,8 @@
 pub enum Term {
     /// The secret in the object with this identifier, in the same application, was presented.
     Secret(u16),
+    /// The same, and this is the one use that it opens.
+    SecretOnce(u16),
     /// An institution was authenticated, and this is the one use that it opens.
     InstitutionOnce,
     /// The command came inside secure messaging.
@@ -78,17 +81,20 @@ impl Rule {
 
 fn term(words: &[&str]) -> Option<Term> {
     Some(match words {
-        ["secret", identifier]
-            if identifier.len() == 4 && identifier.bytes().all(|digit| digit.is_ascii_hexdigit()) =>
-        {
-            Term::Secret(u16::from_str_radix(identifier, 16).ok()?)
-        }
+        ["secret", identifier] => Term::Secret(file_identifier(identifier)?),
+        ["secret", identifier, "once"] => Term::SecretOnce(file_identifier(identifier)?),
         ["institution-once"] => Term::InstitutionOnce,
         ["secure-messaging"] => Term::SecureMessaging,
         ["armed"] => Term::Armed,
         ["offline"] => Term::Offline,
         _ => return None,
     })
+}
+
+/// Four hexadecimal digits.
+fn file_identifier(digits: &str) -> Option<u16> {
+    let hexadecimal = digits.len() == 4 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if hexadecimal { u16::from_str_radix(digits, 16).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -118,6 +124,13 @@ mod tests {
     }
 
     #[test]
+    fn once_is_another_term() {
+        assert!(opens("secret 0002 once", &[Term::SecretOnce(2)]));
+        assert!(!opens("secret 0002 once", &[Term::Secret(2)]));
+        assert!(opens("armed or secret 0002 once and offline", &[Term::Offline, Term::SecretOnce(2)]));
+    }
+
+    #[test]
     fn what_is_not_a_rule() {
         for bad in [
             "",
@@ -137,6 +150,10 @@ mod tests {
             "Armed",
             "not armed",
             "secret +018",
+            "once",
+            "secret once",
+            "secret 0018 twice",
+            "armed once",
         ] {
             assert_eq!(Rule::parse(bad), Err(RuleError(bad.to_owned())), "{bad}");
         }

@@ -171,3 +171,36 @@ fn records_are_joined_and_split() {
         matches!(&image.applications()[0].object(5).unwrap().content, Content::Records(r) if r.len() == 2)
     );
 }
+
+#[test]
+fn files_under_the_master_file_are_free_or_not_there() {
+    let master = |object: &str| {
+        let text = format!("format = 1\ncard = \"c\"\natr = \"3B00\"\n{object}");
+        Layout::parse(&text.replace("[[application.object]]", "[[master_file.object]]"))
+    };
+    let layout = master(&format!("{FREE}optional = true\n")).unwrap();
+    assert_eq!(layout.master_file.len(), 1);
+    assert!(CardImage::new(&layout, &Contents::new()).unwrap().master_file().is_empty());
+    let image = CardImage::new(&layout, &Contents::new().with("one", *b"EF.DIR")).unwrap();
+    assert!(
+        matches!(&image.master_file()[0].content, Content::Binary(octets) if octets.as_slice() == b"EF.DIR")
+    );
+    for (bad, said) in [
+        (FREE.replace("free", "never"), "only files that are free to read stand under the master file"),
+        (
+            "[[application.object]]\nfid = 1\nkind = \"closed\"\n".to_owned(),
+            "only files that are free to read stand under the master file",
+        ),
+        (FREE.repeat(2), "stands here a second time"),
+    ] {
+        assert_eq!(master(&bad).unwrap_err().to_string(), format!("master file, object 0001: {said}"));
+    }
+    assert!(matches!(master("[master_file]\ncolour = 1"), Err(LayoutError::Syntax(_))));
+}
+
+#[test]
+fn a_secret_that_opens_one_use_must_be_there_too() {
+    let key =
+        "[[application.object]]\nfid = 2\nkind = \"rsa-key\"\nslot = \"k\"\nuse = \"secret 0018 once\"\n";
+    assert_eq!(problem(key), "one, object 0002: 0018 is not a secret of this application");
+}

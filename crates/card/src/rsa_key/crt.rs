@@ -134,14 +134,28 @@ impl Prime {
 }
 
 impl CrtParts {
-    /// PKCS#1 v1.5 over data as given, RFC 8017 §8.2.1, checked with the public key before release.
+    /// PKCS#1 v1.5 over data as given, RFC 8017 §8.2.1.
     pub(super) fn sign(
         &self,
         modulus: &[u8; RSA_OCTETS],
         exponent: &[u8],
         data: &[u8],
     ) -> Result<[u8; RSA_OCTETS], RsaKeyError> {
-        let message = U2048::from_be_slice(&padded_block(data)?);
+        self.sign_block(modulus, exponent, &padded_block(data)?)
+    }
+
+    /// RSASP1 over a block, RFC 8017 §5.2.1, checked with the public key before release.
+    pub(super) fn sign_block(
+        &self,
+        modulus: &[u8; RSA_OCTETS],
+        exponent: &[u8],
+        block: &[u8; RSA_OCTETS],
+    ) -> Result<[u8; RSA_OCTETS], RsaKeyError> {
+        let message = U2048::from_be_slice(block);
+        // The block is no secret of the card's: whoever sent it may know how it compares.
+        if message >= U2048::from_be_slice(modulus) {
+            return Err(RsaKeyError::Range);
+        }
         let signature = self.private_operation(&message)?;
         if public_operation(modulus, exponent, &signature)? != message {
             return Err(RsaKeyError::Fault);
@@ -196,7 +210,7 @@ pub(super) fn holds(
 }
 
 /// EM = 00 01 FF…FF 00 T, RFC 8017 §9.2.
-fn padded_block(data: &[u8]) -> Result<[u8; RSA_OCTETS], RsaKeyError> {
+pub(super) fn padded_block(data: &[u8]) -> Result<[u8; RSA_OCTETS], RsaKeyError> {
     if data.is_empty() || data.len() > RAW_DATA_MAX {
         return Err(RsaKeyError::DataLength(data.len()));
     }

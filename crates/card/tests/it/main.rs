@@ -10,6 +10,7 @@
 mod bad_bytes;
 mod bad_commands;
 mod hot_path;
+mod hpki;
 mod iso7816;
 mod jpki;
 mod opensc;

@@ -11,5 +11,6 @@
 
 mod hot_pcscd;
 mod opensc;
+mod opensc_hpki;
 mod pcscd;
 mod through_pcscd;

@@ -23,20 +23,20 @@ const PIN: &str = "1234";
 const PASSWORD: &str = "ABC123XYZ";
 const AUTH_TOKEN: &str = "JPKI (User Authentication PIN)";
 const SIGN_TOKEN: &str = "JPKI (Digital Signature PIN)";
-const MODULES: [&str; 3] = [
+pub(crate) const MODULES: [&str; 3] = [
     "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so",
     "/usr/lib/aarch64-linux-gnu/opensc-pkcs11.so",
     "/usr/lib/opensc-pkcs11.so",
 ];
 
-fn openssl(arguments: &[&str]) -> Output {
+pub(crate) fn openssl(arguments: &[&str]) -> Output {
     let output = run("openssl", "openssl", arguments, &[]);
     assert!(output.status.success(), "openssl {arguments:?}:\n{}", said(&output));
     output
 }
 
 /// Has openssl make an issuer and a certified key in `folder` under `name`.
-fn certify(folder: &Folder, name: &str) {
+pub(crate) fn certify(folder: &Folder, name: &str) {
     let text = |suffix: &str| folder.text(&format!("{name}{suffix}"));
     let (issuer_key, issuer, key, leaf) = (text("-ca.key"), text("-ca.pem"), text(".key"), text(".pem"));
     let (issuer_der, leaf_der, key_der) = (text("-ca.der"), text(".der"), text(".p8"));
@@ -53,7 +53,7 @@ fn certify(folder: &Folder, name: &str) {
 }
 
 /// The key that openssl made.
-fn certified(folder: &Folder, name: &str) -> CertifiedKey {
+pub(crate) fn certified(folder: &Folder, name: &str) -> CertifiedKey {
     let der = |suffix: &str| fs::read(folder.path(&format!("{name}{suffix}"))).unwrap();
     CertifiedKey {
         end_entity_der: der(".der"),
