@@ -8,6 +8,9 @@
 )]
 
 mod bad_bytes;
+mod cvc_foreign;
+mod eac;
+mod eac_town;
 mod jpki;
 mod opensc;
 mod secure_element;
