@@ -17,3 +17,4 @@ mod secure_element;
 mod tools;
 mod touch;
 mod town;
+mod wycheproof;
