@@ -40,7 +40,7 @@ struct Tool {
 }
 
 /// Every tool beyond cargo and a C compiler (without which this program could not have been linked).
-const TOOLS: [Tool; 14] = [
+const TOOLS: [Tool; 15] = [
     Tool {
         name: "rustfmt",
         sign: Sign::CargoCommand("fmt"),
@@ -141,6 +141,14 @@ const TOOLS: [Tool; 14] = [
         ]),
         source: Source::Debian("opensc-pkcs11"),
         why: "the module pkcs11-tool loads",
+        needed_by: Step::Nextest,
+        foreign: true,
+    },
+    Tool {
+        name: "OpenPACE tools",
+        sign: Sign::Program(&["cvc-print"]),
+        source: Source::Debian("openpace"),
+        why: "second opinion on the card-verifiable certificates of profile eac",
         needed_by: Step::Nextest,
         foreign: true,
     },

@@ -11,12 +11,18 @@
 #[path = "../tests/it/town.rs"]
 mod town;
 
+#[path = "../tests/it/eac_town.rs"]
+mod eac_town;
+
 use card::EmulatedCard;
-use card::apdu::CommandApdu;
+use card::apdu::{CommandApdu, StatusWord};
 use card::cvc::{Cvc, CvcAuthority, KeyReference};
+use card::eac;
+use card::eac::secure_messaging::{CardChannel, SessionKeys, TerminalChannel};
 use card::image::Layout;
 use card::rsa_key::CardRsaKey;
 use divan::{Bencher, black_box};
+use eac_town::EacTown;
 use protocol::entropy::Seeded;
 use town::{AUTHORITY, Terminal, adult, external_authenticate, hex, load, proof, send, status};
 
@@ -138,4 +144,47 @@ fn whole_touch(bencher: Bencher) {
     let mut terminal = Terminal::locked(&AUTHORITY);
     terminal.unlock(|policy| policy.uses_max = u32::MAX).unwrap();
     bencher.bench_local(|| terminal.touch(&mut patient).unwrap());
+}
+
+fn channels() -> (TerminalChannel, CardChannel) {
+    let keys = SessionKeys::new([0x11; 16].into(), [0x22; 16].into());
+    (TerminalChannel::new(&keys).unwrap(), CardChannel::new(&keys).unwrap())
+}
+
+#[divan::bench]
+fn eac_parse_certificate(bencher: Bencher) {
+    let bytes = EacTown::new().terminal.chain.terminal().encode();
+    bencher.bench_local(|| eac::cvc::Cvc::parse(black_box(&bytes)).unwrap());
+}
+
+#[divan::bench]
+fn eac_verify_certificate(bencher: Bencher) {
+    let town = EacTown::new();
+    let chain = &town.terminal.chain;
+    let issuer = chain.certificate(chain.accredited_body_place()).unwrap().body().key;
+    bencher.bench_local(|| chain.terminal().verify_signature(black_box(&issuer)).unwrap());
+}
+
+/// One command of 32 octets and one response of 256, as a signature is: four messages.
+#[divan::bench]
+fn eac_wrap_and_unwrap_both_ways(bencher: Bencher) {
+    let command = hex("802A029720 0101010101010101010101010101010101010101010101010101010101010101 00");
+    let command = CommandApdu::parse(&command).unwrap();
+    let mut sides = Some(channels());
+    bencher.bench_local(|| {
+        let (terminal, card) = sides.take().unwrap();
+        let (wrapped, awaited) = terminal.wrap(black_box(&command)).unwrap();
+        let (_, owed) = card.unwrap(&CommandApdu::parse(&wrapped).unwrap()).unwrap();
+        let (response, card) = owed.wrap(&[7; 256], StatusWord::OK).unwrap();
+        let (plain, terminal) = awaited.unwrap(&response).unwrap();
+        sides = Some((terminal, card));
+        plain.data.len()
+    });
+}
+
+#[divan::bench]
+fn eac_whole_authentication(bencher: Bencher) {
+    let town = EacTown::new();
+    let mut patient = town.card();
+    bencher.bench_local(|| town.touch(&mut patient).unwrap());
 }

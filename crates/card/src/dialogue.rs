@@ -17,8 +17,8 @@
 //! | [`hpki_sign`] | signs with a health professional's card | a signature and its certificate |
 //! | [`pin_sign`] | presents a PIN or password and signs | a signature |
 
-pub mod card_status;
 mod card_reading;
+pub mod card_status;
 mod der_file;
 pub mod hpki_sign;
 pub mod institution_auth;

@@ -1,8 +1,8 @@
 //! What a card forgets at power-off, and what it forgets earlier.
 
 use super::secure_channel::SecureChannel;
-use crate::eac::card_side::EacSession;
 use super::{iso_signature, jicsap_institution};
+use crate::eac::card_side::EacSession;
 use zeroize::Zeroizing;
 
 /// Permission for exactly one use of something behind `institution-once`.

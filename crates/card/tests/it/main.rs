@@ -9,6 +9,9 @@
 
 mod bad_bytes;
 mod bad_commands;
+mod cvc_foreign;
+mod eac;
+mod eac_town;
 mod hot_path;
 mod hpki;
 mod iso7816;
@@ -25,3 +28,4 @@ mod touch;
 mod town;
 mod trace;
 mod whole_card;
+mod wycheproof;

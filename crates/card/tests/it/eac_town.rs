@@ -1,0 +1,114 @@
+//! The town of profile `eac`: two roots, an accredited body, a terminal, cards of a batch.
+
+use crate::town::{adult_holder, powered};
+use card::EmulatedCard;
+use card::apdu::StatusWord;
+use card::eac::card_side::BatchMaterial;
+use card::eac::cvc::{
+    Authorisation, ChainKind, Cvc, CvcBody, CvcDate, HolderReference, KeyPurpose, Rights, Role,
+    TerminalChain, TrustAnchor, issue,
+};
+use card::eac::p256::{P256SigningKey, generate_pkcs8};
+use card::eac::terminal_side::{EacChannel, EacDialogue, EacError, EacProgress, EacTerminal};
+use card::my_number_card::MyNumberCard;
+use protocol::entropy::Seeded;
+
+/// Who stands behind one touch: two roots, an accredited body, a terminal.
+pub(crate) struct EacTown {
+    terminal_root: (P256SigningKey, Cvc),
+    card_issuer: (P256SigningKey, Cvc),
+    pub(crate) terminal: EacTerminal,
+    pub(crate) terminal_key: P256SigningKey,
+}
+
+/// A day of the years 2000 to 2099.
+pub(crate) fn day(year: u8, month: u8, day: u8) -> CvcDate {
+    CvcDate::new(year, month, day).unwrap()
+}
+
+fn certified(
+    name: &str,
+    place: Authorisation,
+    key: &P256SigningKey,
+    purpose: KeyPurpose,
+    above: Option<&(P256SigningKey, Cvc)>,
+) -> Cvc {
+    let holder = HolderReference::ours(name, 1).unwrap();
+    let body = CvcBody {
+        authority: above.map_or(holder, |(_, certificate)| certificate.body().holder),
+        holder,
+        purpose,
+        key: key.public_key(),
+        authorisation: place,
+        effective: if name == "DESK" { day(27, 1, 14) } else { day(27, 1, 10) },
+        expiration: day(27, 2, 10),
+    };
+    issue(above.map_or(key, |(key, _)| key), body).unwrap()
+}
+
+fn new_key() -> P256SigningKey {
+    P256SigningKey::from_pkcs8(&generate_pkcs8().unwrap()).unwrap()
+}
+
+impl EacTown {
+    pub(crate) fn new() -> Self {
+        let place = |chain, role| Authorisation { chain, role, rights: Rights::ALL };
+        let root = |chain, name| {
+            let key = new_key();
+            let certificate = certified(name, place(chain, Role::Cvca), &key, KeyPurpose::Signature, None);
+            (key, certificate)
+        };
+        let terminal_root = root(ChainKind::Terminal, "ROOT");
+        let card_issuer = root(ChainKind::CardIssuer, "ISSUER");
+        let (body_key, terminal_key) = (new_key(), new_key());
+        let body_place = place(ChainKind::Terminal, Role::DocumentVerifierDomestic);
+        let body = certified("BODY", body_place, &body_key, KeyPurpose::Signature, Some(&terminal_root));
+        let body = (body_key, body);
+        let terminal_place = place(ChainKind::Terminal, Role::Holder);
+        let terminal = certified("DESK", terminal_place, &terminal_key, KeyPurpose::Signature, Some(&body));
+        let terminal = EacTerminal {
+            chain: TerminalChain::new(Vec::new(), body.1, terminal).unwrap(),
+            card_issuers: vec![TrustAnchor::new(card_issuer.1.clone()).unwrap()],
+            today: day(27, 1, 15),
+        };
+        Self { terminal_root, card_issuer, terminal, terminal_key }
+    }
+
+    /// An adult's card of a new batch, with power.
+    pub(crate) fn card(&self) -> MyNumberCard {
+        let pkcs8 = generate_pkcs8().unwrap();
+        let key = P256SigningKey::from_pkcs8(&pkcs8).unwrap();
+        let place = Authorisation { chain: ChainKind::CardIssuer, role: Role::Holder, rights: Rights::NONE };
+        let certificate =
+            certified("BATCH", place, &key, KeyPurpose::ChipAuthentication, Some(&self.card_issuer));
+        let anchor = TrustAnchor::new(self.terminal_root.1.clone()).unwrap();
+        let batch = BatchMaterial::new(&pkcs8, &certificate, &anchor).unwrap();
+        powered(MyNumberCard::new(adult_holder().of_batch(batch).image().unwrap()))
+    }
+
+    /// The whole dialogue.
+    pub(crate) fn touch(&self, patient: &mut MyNumberCard) -> Result<EacChannel, EacError> {
+        let mut entropy = Seeded::new(7);
+        let mut progress = EacDialogue::start(&self.terminal, &self.terminal_key)?;
+        loop {
+            match progress {
+                EacProgress::Done(channel) => return Ok(channel),
+                EacProgress::Send { command, dialogue, .. } => {
+                    let response = patient.transmit(&command, &mut entropy);
+                    progress = dialogue.step(&response, &self.terminal, &self.terminal_key, &mut entropy)?;
+                }
+            }
+        }
+    }
+}
+
+/// One command through the channel.
+pub(crate) fn through(
+    channel: EacChannel,
+    patient: &mut MyNumberCard,
+    command: &[u8],
+) -> (Vec<u8>, StatusWord, EacChannel) {
+    let (wrapped, awaited) = channel.wrap(command).unwrap();
+    let (data, status, channel) = awaited.unwrap(&patient.transmit(&wrapped, &mut Seeded::new(8))).unwrap();
+    (data.to_vec(), status, channel)
+}
