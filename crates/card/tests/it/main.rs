@@ -10,6 +10,7 @@
 mod bad_bytes;
 mod hot_path;
 mod iso7816;
+mod fuzz;
 mod jpki;
 mod opensc;
 mod secure_element;
