@@ -2,7 +2,7 @@
 //! a million executions each, from a seed. No panic, no more memory than 16 times the input, no execution
 //! beyond 100 ms.
 
-use protocol::entropy::{Entropy, Seeded};
+use protocol::entropy::Seeded;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 mod apdu;
 #[path = "../../../../fuzz/bodies/cvc.rs"]
 mod cvc;
+#[path = "../../../../fuzz/bodies/secure_messaging.rs"]
+mod secure_messaging;
 #[path = "../../../../fuzz/bodies/tlv.rs"]
 mod tlv;
 
@@ -119,4 +121,9 @@ fn tlv_bodies() {
 #[test]
 fn cvc_bodies() {
     run("cvc", EXECUTIONS, cvc::run);
+}
+
+#[test]
+fn secure_messaging_bodies() {
+    run("secure_messaging", EXECUTIONS, secure_messaging::run);
 }
