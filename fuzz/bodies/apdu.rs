@@ -9,7 +9,8 @@ pub(super) fn run(data: &[u8]) {
     let Ok(command) = CommandApdu::parse(data) else {
         return;
     };
-    let mut builder = CommandBuilder::new(command.cla, command.ins, command.p1, command.p2).data(command.data);
+    let mut builder =
+        CommandBuilder::new(command.cla, command.ins, command.p1, command.p2).data(command.data);
     if let Some(ne) = command.expected {
         builder = builder.expect(ne);
     }

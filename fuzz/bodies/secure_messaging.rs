@@ -6,7 +6,10 @@ use card::eac::secure_messaging::{CardChannel, SessionKeys, TerminalChannel};
 
 fn sides() -> (TerminalChannel, CardChannel) {
     let keys = SessionKeys::new([0x11; 16].into(), [0x22; 16].into());
-    (TerminalChannel::new(&keys).expect("keys of the right length"), CardChannel::new(&keys).expect("the same"))
+    (
+        TerminalChannel::new(&keys).expect("keys of the right length"),
+        CardChannel::new(&keys).expect("the same"),
+    )
 }
 
 pub(super) fn run(data: &[u8]) {

@@ -14,6 +14,8 @@ mod cvc;
 mod secure_messaging;
 #[path = "../../../../fuzz/bodies/tlv.rs"]
 mod tlv;
+#[path = "../../../../fuzz/bodies/card.rs"]
+mod whole_card;
 
 const EXECUTIONS: u32 = 1_000_000;
 /// What the issue allows: memory in use at any moment of one execution, in multiples of the input.
@@ -126,4 +128,9 @@ fn cvc_bodies() {
 #[test]
 fn secure_messaging_bodies() {
     run("secure_messaging", EXECUTIONS, secure_messaging::run);
+}
+
+#[test]
+fn card_bodies() {
+    run("card", EXECUTIONS, whole_card::run);
 }

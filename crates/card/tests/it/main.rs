@@ -8,9 +8,9 @@
 )]
 
 mod bad_bytes;
+mod fuzz;
 mod hot_path;
 mod iso7816;
-mod fuzz;
 mod jpki;
 mod opensc;
 mod secure_element;
