@@ -12,6 +12,7 @@ mod bad_commands;
 mod cvc_foreign;
 mod eac;
 mod eac_town;
+mod fuzz;
 mod hot_path;
 mod hpki;
 mod iso7816;
