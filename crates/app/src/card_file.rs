@@ -3,14 +3,12 @@
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use card::EmulatedCard;
-use card::cvc::{CvcPublicKey, KeyReference};
-use card::image::CardImage;
-use card::my_number_card::{
-    AuthPin, CertifiedKey, MyNumberCard, PersistentState, Personalisation, SignPassword, SignatureFunction,
-};
-use card::rsa_key::CardRsaKey;
+use card::cos::{Card, PersistentState};
+use card::image::{CardImage, Contents, Layout};
+use card::my_number_card;
 use protocol::entropy::Entropy;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Bytes as base64 in the file.
@@ -28,66 +26,52 @@ impl Base64 {
     }
 }
 
-/// A key with its certificates.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CertifiedKeyFile {
-    /// PKCS#8.
-    pub(crate) private_key: Base64,
-    /// DER.
-    pub(crate) end_entity: Base64,
-    /// DER.
-    pub(crate) issuer: Base64,
+/// A layout that the program brings along.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BuiltInLayout {
+    /// `my-number-card`: all five applications.
+    MyNumberCard,
 }
 
-impl CertifiedKeyFile {
-    fn open(&self) -> anyhow::Result<CertifiedKey> {
-        Ok(CertifiedKey {
-            end_entity_der: self.end_entity.bytes()?,
-            issuer_der: self.issuer.bytes()?,
-            private_key: CardRsaKey::from_pkcs8(&self.private_key.bytes()?)?,
-        })
-    }
+/// What the card is, apart from its holder.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum LayoutSource {
+    /// One of the program's own.
+    BuiltIn(BuiltInLayout),
+    /// The text of a layout, `docs/card-image.md`.
+    Text(String),
 }
 
-/// The card as it leaves the issuer.
+/// The card as it leaves the issuer: a layout, and the octets for its slots.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CardFile {
-    /// Authentication.
-    pub(crate) card_holder_auth: CertifiedKeyFile,
-    /// Its PIN.
-    pub(crate) auth_pin: String,
-    /// Signature; none on a child's card.
-    pub(crate) document_signature: Option<CertifiedKeyFile>,
-    /// Its password.
-    pub(crate) sign_password: Option<String>,
-    /// Name of the root of terminal certificates.
-    pub(crate) terminal_root_reference: Base64,
-    /// Its modulus.
-    pub(crate) terminal_root_modulus: Base64,
+    layout: LayoutSource,
+    contents: BTreeMap<String, Base64>,
 }
 
 impl CardFile {
+    /// The file of a card with these contents.
+    pub(crate) fn of(layout: BuiltInLayout, contents: &Contents) -> Self {
+        let slots =
+            contents.slots().filter_map(|slot| Some((slot.to_owned(), Base64::of(contents.get(slot)?))));
+        Self { layout: LayoutSource::BuiltIn(layout), contents: slots.collect() }
+    }
+
     /// The image that the file describes.
     pub(crate) fn image(&self) -> anyhow::Result<CardImage> {
-        let root = CvcPublicKey::new(
-            KeyReference::parse(&self.terminal_root_reference.bytes()?)?,
-            &self.terminal_root_modulus.bytes()?,
-        )?;
-        let holder = self.card_holder_auth.open()?;
-        let pin = AuthPin::parse(&self.auth_pin)?;
-        let holder = match (&self.document_signature, &self.sign_password) {
-            (Some(certified), Some(password)) => {
-                let function = SignatureFunction {
-                    certified: certified.open()?,
-                    password: SignPassword::parse(password)?,
-                };
-                Personalisation::adult(holder, pin, function, root)
+        let mut contents = Contents::new();
+        for (slot, octets) in &self.contents {
+            contents.fill(slot, octets.bytes().with_context(|| format!("slot {slot}"))?);
+        }
+        Ok(match &self.layout {
+            LayoutSource::BuiltIn(BuiltInLayout::MyNumberCard) => {
+                CardImage::new(my_number_card::layout()?, &contents)?
             }
-            _ => Personalisation::child(holder, pin, root),
-        };
-        Ok(holder.image()?)
+            LayoutSource::Text(text) => CardImage::new(&Layout::parse(text)?, &contents)?,
+        })
     }
 
     /// Writes the file for its owner alone.
@@ -99,7 +83,7 @@ impl CardFile {
 /// A card whose retry counters outlive the process: they are on disk before the answer that changed
 /// them goes out, as on a real card.
 pub(crate) struct KeptCard {
-    card: MyNumberCard,
+    card: Card,
     state: PathBuf,
     written: PersistentState,
 }
@@ -113,8 +97,8 @@ impl KeptCard {
         let image = file.image()?;
         let state = path.with_extension("state");
         let card = match std::fs::read(&state) {
-            Ok(bytes) => MyNumberCard::resume(image, PersistentState::from_bytes(&bytes)?)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => MyNumberCard::new(image),
+            Ok(bytes) => Card::resume(image, PersistentState::from_bytes(&bytes)?)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Card::new(image),
             Err(error) => return Err(error).with_context(|| format!("reading {}", state.display())),
         };
         let written = card.persistent_state().clone();
@@ -147,5 +131,58 @@ impl EmulatedCard for KeptCard {
             self.written = state;
         }
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAYOUT: &str = r#"
+format = 1
+card = "library card"
+atr = "3B 00"
+[[application]]
+name = "loans"
+aid = "F0 4C 49 42 52 01"
+commands = ["files", "secrets"]
+[[application.object]]
+fid = 0x0018
+kind = "secret"
+slot = "pin"
+form = "digits 4"
+tries = 3
+change = "never"
+"#;
+
+    fn transmit(card: &mut KeptCard, command: &[u8]) -> Vec<u8> {
+        card.transmit(command, &mut protocol::entropy::Seeded::new(1))
+    }
+
+    #[test]
+    fn a_card_with_a_layout_of_its_own_keeps_its_counter() {
+        let dir = std::env::temp_dir().join(format!("kazasu-card-file-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("library.card");
+        let contents = BTreeMap::from([("pin".to_owned(), Base64::of(b"2468"))]);
+        CardFile { layout: LayoutSource::Text(LAYOUT.to_owned()), contents }.write(&path).unwrap();
+        let select = b"\x00\xA4\x04\x0C\x06\xF0LIBR\x01";
+        for left in [2u8, 1] {
+            let mut card = KeptCard::open(&path).unwrap();
+            card.power_on();
+            assert_eq!(transmit(&mut card, select), [0x90, 0x00]);
+            assert_eq!(transmit(&mut card, b"\x00\x20\x00\x98\x041111"), [0x63, 0xC0 | left]);
+        }
+        let bad = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            format!("{:#}", KeptCard::open(&path).err().unwrap())
+        };
+        let said = bad(r#"{"layout":{"built_in":"my-number-card"},"contents":{}}"#);
+        assert!(said.contains("slot \"") && said.contains("empty"), "{said}");
+        let said = bad(r#"{"layout":{"built_in":"my-number-card"},"contents":{"auth.pin":"***"}}"#);
+        assert!(said.contains("auth.pin"), "{said}");
+        let said = bad(r#"{"layout":{"built_in":"other"},"contents":{}}"#);
+        assert!(said.contains("is not a card"), "{said}");
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

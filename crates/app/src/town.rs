@@ -1,15 +1,20 @@
 //! The town: what stands where. `town.json` in its folder is all that a script needs.
 
 pub(crate) mod build;
+pub(crate) mod cards;
 pub(crate) mod people;
 pub(crate) mod run;
 
 use anyhow::Context as _;
+use cards::PrintedNumbers;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Name of the description in the town's folder.
 pub(crate) const TOWN_FILE: &str = "town.json";
+
+/// Version of the town's files. A town of another version is refused: its cards and stores are others.
+pub(crate) const TOWN_VERSION: u32 = 2;
 
 /// What every room has.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -97,10 +102,12 @@ pub(crate) struct Person {
     pub(crate) auth_cert: PathBuf,
     /// PEM of the signature certificate; none for a child under 15.
     pub(crate) sign_cert: Option<PathBuf>,
-    /// The 4-digit PIN of the authentication key.
+    /// The 4-digit PIN of the authentication key, and of the card's other applications.
     pub(crate) pin: String,
     /// The password of the signature key; none without a signature certificate.
     pub(crate) sign_password: Option<String>,
+    /// What is printed on the front of the card and opens its card face application.
+    pub(crate) card_face: PrintedNumbers,
     /// The emulated card.
     pub(crate) card: PathBuf,
 }
@@ -120,6 +127,14 @@ pub(crate) struct Town {
     pub(crate) terminals: Vec<Terminal>,
     /// The people.
     pub(crate) people: Vec<Person>,
+    /// PEM of the public key that the contents of the cards are checked with.
+    pub(crate) card_contents_root: PathBuf,
+}
+
+/// The one field that towns of every version have.
+#[derive(Deserialize)]
+struct VersionOnly {
+    version: u32,
 }
 
 impl Town {
@@ -128,10 +143,15 @@ impl Town {
         let path = dir.join(TOWN_FILE);
         match std::fs::read(&path) {
             Ok(bytes) => {
-                let town = serde_json::from_slice(&bytes).with_context(|| {
-                    format!("{} cannot be read; remove the folder to start anew", path.display())
-                })?;
-                Ok(Some(town))
+                let unreadable =
+                    || format!("{} cannot be read; remove the folder to start anew", path.display());
+                let VersionOnly { version } = serde_json::from_slice(&bytes).with_context(unreadable)?;
+                anyhow::ensure!(
+                    version == TOWN_VERSION,
+                    "{dir} の町は別の版の kazasu がつくりました（版 {version}、この kazasu は版 {TOWN_VERSION}）。フォルダーを消してから始めてください / the town in {dir} was made by another version of kazasu (its version is {version}, this one's {TOWN_VERSION}): remove the folder and start anew",
+                    dir = dir.display()
+                );
+                Ok(Some(serde_json::from_slice(&bytes).with_context(unreadable)?))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
@@ -195,7 +215,7 @@ mod tests {
         let [e, j, t] = stores;
         let text = String::new;
         Town {
-            version: 1,
+            version: TOWN_VERSION,
             seed: 1,
             dir: "d".into(),
             rooms: Rooms {
@@ -211,7 +231,28 @@ mod tests {
             },
             terminals: Vec::new(),
             people: Vec::new(),
+            card_contents_root: "r".into(),
         }
+    }
+
+    #[test]
+    fn a_town_of_another_version_is_refused_in_two_languages() {
+        let dir = std::env::temp_dir().join(format!("kazasu-version-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let write = |text: &str| std::fs::write(dir.join(TOWN_FILE), text).unwrap();
+        let said = || Town::find(&dir).unwrap_err().to_string();
+        // What the version before this one wrote, as far as it differs.
+        write(r#"{"version": 1, "seed": 1, "people": []}"#);
+        let old = said();
+        assert!(old.contains("フォルダーを消して") && old.contains("remove the folder"), "{old}");
+        assert!(old.contains(&dir.display().to_string()), "{old}");
+        write("{}");
+        assert!(said().contains("remove the folder"), "{}", said());
+        let mut now = town(["/a", "/b", "/c"]);
+        now.dir.clone_from(&dir);
+        now.save().unwrap();
+        assert_eq!(Town::find(&dir).unwrap().unwrap().version, TOWN_VERSION);
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
@@ -235,6 +276,7 @@ mod tests {
             "/rooms/terminal/kiosk",
             "/terminals",
             "/people",
+            "/card_contents_root",
         ] {
             assert!(json.pointer(pointer).is_some(), "{pointer}");
         }

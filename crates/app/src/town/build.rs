@@ -1,11 +1,15 @@
 //! Sets a town up once: authorities, certificates, cards, Secure Element, first loads; and writes the
 //! rooms' configs at every start. After this the rooms run by themselves.
 
-use crate::card_file::{Base64, CardFile, CertifiedKeyFile};
+use crate::card_file::{BuiltInLayout, CardFile};
 use crate::output::Printer;
+use crate::town::cards::{self, CardOffice, CardOrder};
 use crate::town::people::{self, Expected, SPECIMENS, Specimen};
-use crate::town::{AuthorityRoom, Person, Room, Rooms, TOWN_FILE, Terminal, TerminalRoom, Town};
+use crate::town::{
+    AuthorityRoom, Person, Room, Rooms, TOWN_FILE, TOWN_VERSION, Terminal, TerminalRoom, Town,
+};
 use anyhow::{Context as _, bail};
+use card::my_number_card::CertifiedKey;
 use card::rsa_key::CardRsaKey;
 use chassis::clock::SystemClock;
 use chassis::entropy::SystemEntropy;
@@ -32,6 +36,8 @@ const YEAR: u64 = 366 * 86_400;
 /// Every specimen card has the same secrets: they are for trying out.
 const PIN: &str = "1234";
 const SIGN_PASSWORD: &str = "ABC123";
+/// Public key behind what the cards hold, below the town's folder.
+const CARD_CONTENTS_ROOT: &str = "ca/card-contents-root.pem";
 /// The age from which a card carries a signature certificate (report: "over 15 yr. old").
 const SIGNATURE_AGE: i16 = 15;
 
@@ -56,10 +62,12 @@ pub(crate) fn prepare(dir: &Path, ports_from: u16, seed: u64, printer: &Printer)
         }
     };
     let rooms = write_configs(dir, ports_from)?;
-    let town = Town { version: 1, seed, dir: dir.to_owned(), rooms, terminals, people };
+    let card_contents_root = dir.join(CARD_CONTENTS_ROOT);
+    let dir = dir.to_owned();
+    let town = Town { version: TOWN_VERSION, seed, dir, rooms, terminals, people, card_contents_root };
     town.save()?;
     if making {
-        std::fs::remove_file(dir.join(MAKING))?;
+        std::fs::remove_file(town.dir.join(MAKING))?;
     }
     Ok(town)
 }
@@ -90,7 +98,8 @@ fn make(dir: &Path, seed: u64, printer: &Printer) -> anyhow::Result<(Vec<Termina
     clear_unfinished(dir)?;
     let places = Places(dir);
     let now = SystemClock.now();
-    let total = SPECIMENS.iter().map(|s| 1 + u64::from(has_signature(s, now))).sum::<u64>() + 5;
+    let of_person = |specimen| 1 + u64::from(has_signature(specimen, now)) + cards::CARD_KEYS;
+    let total = SPECIMENS.iter().map(of_person).sum::<u64>() + cards::OFFICE_KEYS + 5;
     let bar = printer.bar("鍵をつくっています / making keys", total);
     let mut keys = rsa_keys(usize::try_from(total - 4)?, &bar)?;
 
@@ -109,7 +118,7 @@ fn make(dir: &Path, seed: u64, printer: &Printer) -> anyhow::Result<(Vec<Termina
         &mut SystemEntropy,
     )?;
     bar.inc(4);
-    let (people, serials) = make_people(&places, &authority, &mut keys, now)?;
+    let (people, serials) = make_people(&places, &authority, &mut keys, seed, now)?;
     let terminals = make_terminals(&places, &terminal_ca.0, &authority, &mut keys, now)?;
     load_coverage(&places, seed, &serials, now)?;
     bar.finish_and_clear();
@@ -233,20 +242,15 @@ fn civil(now: UnixSeconds) -> anyhow::Result<jiff::civil::Date> {
 
 /// Whether this person is old enough for a signature certificate.
 fn has_signature(specimen: &Specimen, now: UnixSeconds) -> bool {
-    let (Ok(today), Ok(birth)) = (civil(now), specimen.birth_date.parse::<jiff::civil::Date>()) else {
+    let (Ok(today), Ok(birth)) = (civil(now), specimen.birth_date.parse()) else {
         return false;
     };
-    let had_birthday = (today.month(), today.day()) >= (birth.month(), birth.day());
-    today.year() - birth.year() - i16::from(!had_birthday) >= SIGNATURE_AGE
+    cards::age(birth, today) >= SIGNATURE_AGE
 }
 
 /// The end of the fifth birthday after issue, in Japan (report: valid for 5 years).
 fn valid_until(specimen: &Specimen, now: UnixSeconds) -> anyhow::Result<UnixSeconds> {
-    let (today, birth): (jiff::civil::Date, jiff::civil::Date) = (civil(now)?, specimen.birth_date.parse()?);
-    let had_birthday = (today.month(), today.day()) >= (birth.month(), birth.day());
-    let year = today.year() + 4 + i16::from(had_birthday);
-    let last_of_month = jiff::civil::Date::new(year, birth.month(), 1)?.days_in_month();
-    let day = jiff::civil::Date::new(year, birth.month(), birth.day().min(last_of_month))?;
+    let day = cards::birthday(specimen.birth_date.parse()?, civil(now)?, 5)?;
     let end = day.at(23, 59, 59, 0).to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(9)))?;
     Ok(UnixSeconds(u64::try_from(end.timestamp().as_second())?))
 }
@@ -259,11 +263,11 @@ fn registration(
     now: UnixSeconds,
 ) -> anyhow::Result<PersonRegistration> {
     Ok(PersonRegistration {
-        municipality: Municipality::new("99001", "Mihon-ken", "Mihon-shi")?,
+        municipality: Municipality::new(cards::MUNICIPALITY, "Mihon-ken", "Mihon-shi")?,
         name: specimen.written.to_owned(),
         birth_date: BirthDate::parse(specimen.birth_date)?,
         sex: if specimen.sex == "1" { Sex::Male } else { Sex::Female },
-        address: format!("見本県見本市本町一丁目{}番地", place + 1),
+        address: specimen.address(place),
         auth_spki: auth.spki_der().to_vec(),
         sign_spki: sign.map(|key| key.spki_der().to_vec()),
         valid_until: valid_until(specimen, now)?,
@@ -276,12 +280,15 @@ fn make_people(
     places: &Places<'_>,
     authority: &Authority,
     keys: &mut Vec<CardRsaKey>,
+    seed: u64,
     now: UnixSeconds,
 ) -> anyhow::Result<(Vec<Person>, Serials)> {
+    let mut next = || keys.pop().context("a key too few");
+    let office = CardOffice::open(&mut next)?;
+    write_office(places, &office)?;
     let mut people = Vec::new();
     let mut serials = Serials::new();
     for (place, specimen) in SPECIMENS.iter().enumerate() {
-        let mut next = || keys.pop().context("a key too few");
         let auth = next()?;
         let sign = if has_signature(specimen, now) { Some(next()?) } else { None };
         let issued = authority.issue_person_certificates(
@@ -293,50 +300,59 @@ fn make_people(
         if let Some(event) = specimen.event {
             authority.apply_event(event, &issued.card_holder_auth.serial, now)?;
         }
-        people.push(write_person(places, specimen, authority, &issued, &auth, sign.as_ref())?);
+        let certified = |private_key, end_entity: &[u8], kind| CertifiedKey {
+            end_entity_der: end_entity.to_vec(),
+            issuer_der: authority.ca_certificate_der(kind).to_vec(),
+            private_key,
+        };
+        let order = CardOrder {
+            specimen,
+            place,
+            seed,
+            expiry: cards::last_day(specimen.birth_date, civil(now)?)?,
+            card_holder_auth: certified(auth, &issued.card_holder_auth.der, CertificateKind::CardHolderAuth),
+            document_signature: sign.zip(issued.document_signature.as_ref()).map(|(key, certificate)| {
+                certified(key, &certificate.der, CertificateKind::DocumentSignature)
+            }),
+            terminal_root: authority.terminal_root().clone(),
+            presence_keys: [next()?, next()?],
+            pin: PIN,
+            sign_password: SIGN_PASSWORD,
+        };
+        people.push(write_person(places, &office, order, &issued)?);
     }
     authority.publish(now)?;
     Ok((people, serials))
 }
 
+/// The keys behind the cards' contents: private ones for their owner, the root's public half for all.
+fn write_office(places: &Places<'_>, office: &CardOffice) -> anyhow::Result<()> {
+    for (name, key) in office.signing_keys() {
+        write_pem(&places.at(&format!("ca/{name}.key")), PemKind::PrivateKey, &key.pkcs8_der()?)?;
+    }
+    write_pem(&places.at(CARD_CONTENTS_ROOT), PemKind::PublicKey, office.root_spki())
+}
+
 fn write_person(
     places: &Places<'_>,
-    specimen: &Specimen,
-    authority: &Authority,
+    office: &CardOffice,
+    order: CardOrder<'_>,
     issued: &PersonCertificates,
-    auth: &CardRsaKey,
-    sign: Option<&CardRsaKey>,
 ) -> anyhow::Result<Person> {
+    let specimen = order.specimen;
     let name = specimen.name;
-    let certified = |key: &CardRsaKey, end_entity: &[u8], kind| {
-        anyhow::Ok(CertifiedKeyFile {
-            private_key: Base64::of(&key.pkcs8_der()?),
-            end_entity: Base64::of(end_entity),
-            issuer: Base64::of(authority.ca_certificate_der(kind)),
-        })
-    };
     let auth_cert = places.at(&format!("people/{name}.auth.pem"));
     write_pem(&auth_cert, PemKind::Certificate, &issued.card_holder_auth.der)?;
     let mut sign_cert = None;
-    let mut document_signature = None;
-    if let (Some(key), Some(certificate)) = (sign, &issued.document_signature) {
+    if let Some(certificate) = &issued.document_signature {
         let path = places.at(&format!("people/{name}.sign.pem"));
         // Name and address are in it.
         chassis::files::write_private(&path, pem::encode(PemKind::Certificate, &certificate.der).as_bytes())?;
         sign_cert = Some(path);
-        document_signature = Some(certified(key, &certificate.der, CertificateKind::DocumentSignature)?);
     }
-    let has_sign = document_signature.is_some();
     let card = places.at(&format!("people/{name}.card"));
-    CardFile {
-        card_holder_auth: certified(auth, &issued.card_holder_auth.der, CertificateKind::CardHolderAuth)?,
-        auth_pin: PIN.to_owned(),
-        document_signature,
-        sign_password: has_sign.then(|| SIGN_PASSWORD.to_owned()),
-        terminal_root_reference: Base64::of(authority.terminal_root().reference().as_bytes()),
-        terminal_root_modulus: Base64::of(authority.terminal_root().modulus()),
-    }
-    .write(&card)?;
+    let (contents, card_face) = office.personalise(order)?;
+    CardFile::of(BuiltInLayout::MyNumberCard, &contents).write(&card)?;
     Ok(Person {
         name: name.to_owned(),
         story_ja: specimen.story.0.to_owned(),
@@ -345,9 +361,10 @@ fn write_person(
             Expected::Validity(word) | Expected::Problem(word) => word.to_owned(),
         },
         auth_cert,
-        sign_cert,
         pin: PIN.to_owned(),
-        sign_password: has_sign.then(|| SIGN_PASSWORD.to_owned()),
+        sign_password: sign_cert.is_some().then(|| SIGN_PASSWORD.to_owned()),
+        sign_cert,
+        card_face,
         card,
     })
 }

@@ -55,6 +55,18 @@ pub(crate) struct Specimen {
     pub(crate) expected: Expected,
 }
 
+impl Specimen {
+    /// Where this person lives: a house number for each place among the specimens.
+    pub(crate) fn address(&self, place: usize) -> String {
+        let number: String = (place + 1)
+            .to_string()
+            .chars()
+            .map(|digit| char::from_u32(u32::from(digit) - u32::from('0') + u32::from('０')).unwrap_or(digit))
+            .collect();
+        format!("見本県見本市本町一丁目{number}番地")
+    }
+}
+
 const fn person(
     name: &'static str,
     written: (&'static str, &'static str, &'static str, &'static str),

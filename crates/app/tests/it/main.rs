@@ -13,6 +13,7 @@
 )]
 
 mod browser;
+mod cards;
 mod doctor;
 mod fixture;
 mod foreign_opensc;

@@ -2,11 +2,8 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use card::EmulatedCard;
-use card::cvc::{CvcPublicKey, KeyReference};
-use card::my_number_card::{
-    AuthPin, CertifiedKey, MyNumberCard, Personalisation, SignPassword, SignatureCounts, SignatureFunction,
-};
-use card::rsa_key::CardRsaKey;
+use card::image::{CardImage, Contents};
+use card::my_number_card::{MyNumberCard, SignatureCounts};
 use card_io::{CardServer, InsertedCard, TraceEvent};
 use chassis::entropy::SystemEntropy;
 use protocol::entropy::Entropy;
@@ -40,27 +37,21 @@ impl EmulatedCard for Counted {
     }
 }
 
-/// The card described by a card file of the town.
-fn open(path: &str) -> MyNumberCard {
+/// What a card file of the town holds, slot by slot.
+pub(crate) fn contents(path: &str) -> Contents {
     let file: Value = serde_json::from_slice(&fs::read(path).expect("the card file")).expect("JSON");
-    let bytes = |value: &Value| STANDARD.decode(value.as_str().expect("a text")).expect("base64");
-    let certified = |value: &Value| CertifiedKey {
-        end_entity_der: bytes(&value["end_entity"]),
-        issuer_der: bytes(&value["issuer"]),
-        private_key: CardRsaKey::from_pkcs8(&bytes(&value["private_key"])).expect("a key"),
-    };
-    let root = CvcPublicKey::new(
-        KeyReference::parse(&bytes(&file["terminal_root_reference"])).expect("a reference"),
-        &bytes(&file["terminal_root_modulus"]),
-    );
-    let function = SignatureFunction {
-        certified: certified(&file["document_signature"]),
-        password: SignPassword::parse(file["sign_password"].as_str().unwrap()).expect("a password"),
-    };
-    let pin = AuthPin::parse(file["auth_pin"].as_str().unwrap()).expect("a PIN");
-    let holder =
-        Personalisation::adult(certified(&file["card_holder_auth"]), pin, function, root.expect("a root"));
-    MyNumberCard::new(holder.image().expect("a card"))
+    assert_eq!(file["layout"]["built_in"], "my-number-card");
+    let mut contents = Contents::new();
+    for (slot, octets) in file["contents"].as_object().expect("slots") {
+        contents.fill(slot, STANDARD.decode(octets.as_str().expect("a text")).expect("base64"));
+    }
+    contents
+}
+
+/// The card described by a card file of the town.
+pub(crate) fn open(path: &str) -> MyNumberCard {
+    let layout = card::my_number_card::layout().expect("the built-in layout");
+    MyNumberCard::new(CardImage::new(layout, &contents(path)).expect("a card"))
 }
 
 /// A card beside the desk, and how often its keys were used.

@@ -1,5 +1,6 @@
 //! `kazasu dev`: sets itself up, carries on, stops cleanly, leaves nothing behind.
 
+use crate::cards;
 use crate::fixture::{Running, Town, children_of, free_ports, get, is_running, kazasu};
 use crate::pcscd::{Folder, eventually};
 use serde_json::Value;
@@ -21,6 +22,8 @@ fn a_town_sets_itself_up_once_and_carries_on_with_the_same_data() {
     assert_eq!(certificates(&dir), before, "a second start makes nothing anew");
     says_everything_that_scripts_need(&town);
     keeps_private_keys_private(&dir);
+    cards::every_card_is_read_with_what_the_description_says(&town);
+    cards::no_holders_number_is_outside_the_cards(&town, &dir);
     a_second_town_in_one_folder_is_refused(&town);
     let (code, touched) = town.touch("hanako");
     assert_eq!((code, &touched["answer"]["validity"]), (Some(0), &"valid".into()), "{touched:#}");
@@ -56,7 +59,7 @@ fn certificates(dir: &str) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -112,8 +115,9 @@ fn keeps_private_keys_private(dir: &str) {
             count += 1;
         }
     }
-    // Nine cards, two terminals, two servers, two authorities of the town, and the rooms' own.
-    assert!(count >= 17, "{count}");
+    // Nine cards, two terminals, two servers, two authorities of the town, three keys of the card-issuing
+    // office, and the rooms' own.
+    assert!(count >= 20, "{count}");
 }
 
 fn a_second_town_in_one_folder_is_refused(town: &Town) {
