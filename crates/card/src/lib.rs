@@ -1,9 +1,11 @@
 //! The card layer: APDUs, BER-TLV, card-verifiable certificates, emulated cards, and the terminal's
 //! dialogues with them.
 //!
-//! Floor 1, pure: no clock, no I/O, no randomness of its own (one exception, see
-//! [`rsa_key::CardRsaKey::generate`]). Cards are state machines that take bytes and give bytes;
-//! dialogues are state machines that consume themselves. Each side is tested against the other.
+//! Floor 1, pure: no clock, no I/O, no randomness of its own (two exceptions, which stay inside the
+//! cryptographic library: [`rsa_key::CardRsaKey::generate`], and the padding in
+//! [`my_number_card::session_key::TerminalSession::hand_over`]). Cards are state machines that take bytes
+//! and give bytes; dialogues are state machines that consume themselves. Each side is tested against the
+//! other.
 //!
 //! | module | holds |
 //! |---|---|

@@ -3,6 +3,17 @@
 //! What the card is and who may do what on it stands in its image, `layouts/my_number_card.toml`; the
 //! card operating system ([`crate::cos`]) runs it. Here personal data and keys become contents for the
 //! image's slots.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`jpki`] | names in the JPKI application |
+//! | [`card_face`], [`text_input`], [`resident_register`], [`common_data`] | the files of the four other applications, written and read |
+//! | [`printed`] | what is printed on the card, and the secrets made of it |
+//! | [`record_file`] | the form that files of the card face and the text input have |
+//! | [`contents_issuer`] | who signs them, and the card's own keys that they name |
+//! | [`session_key`] | the text input's secure messaging |
+//! | [`digit_picture`] | pictures of digits |
+//! | [`other_applications`] | contents of all four for one holder |
 
 pub mod card_face;
 pub mod common_data;
