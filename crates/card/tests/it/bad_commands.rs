@@ -1,11 +1,13 @@
 //! The sweep over the house's cards, and over a card that leaks, to see that the sweep sees it.
 
+use crate::hpki::doctor;
 use crate::sweep::{State, states_of, sweep, sweep_instructions, sweep_random};
 use crate::town::{
     AUTHORITY, adult_holder, adult_image, external_authenticate, hex, load, proof, send, status,
 };
 use card::cos::Card;
 use card::cvc::{CvcAuthority, CvcChain, KeyReference};
+use card::hpki_card::Discovery;
 use card::image::{Aid, CardImage, Contents, Layout, Term};
 use card::my_number_card::Personalisation;
 use card::my_number_card::jpki::JPKI_AID;
@@ -53,6 +55,14 @@ fn nothing_comes_out_of_a_childs_card_without_its_condition() {
     let states = states_of(&image);
     sweep_instructions(&image, &states);
     sweep_random(&image, &states, 50_000, 0xC41D);
+}
+
+#[test]
+fn nothing_comes_out_of_an_hpki_card_without_its_condition() {
+    let master_file = State::new("master file", None, &[], |card| {
+        assert_eq!(status(card, "00A40000023F00"), 0x9000);
+    });
+    sweep(doctor(Discovery::EfDir).image().unwrap(), vec![master_file]);
 }
 
 const LEAKY: &str = r#"
