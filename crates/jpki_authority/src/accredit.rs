@@ -1,11 +1,14 @@
 //! Accreditation of a terminal: its Secure Element gets a card-verifiable certificate under the
 //! accredited body. Report, "External Auth. Scheme".
 //!
-//! The certificate format has neither dates nor roles; what a terminal may do is limited by the platform
-//! that arms its key, not here.
+//! The format of profile `jicsap` has neither dates nor roles; what a terminal may do is limited by the
+//! platform that arms its key, not here. Profile [`eac`] has both.
+
+pub mod eac;
 
 use crate::authority::Authority;
 use crate::error::AuthorityError;
+use crate::store::ReferenceHolder;
 use card::cvc::{self, CvcChain, CvcPublicKey, KeyReference};
 use protocol::ids::InstitutionCode;
 use protocol::time::UnixSeconds;
@@ -37,7 +40,8 @@ impl Authority {
         terminal: TerminalAccreditation<'_>,
         now: UnixSeconds,
     ) -> Result<CvcChain, AuthorityError> {
-        let spent = self.store.spend_key_reference(terminal.institution, now)?;
+        let spent =
+            self.store.spend_key_reference(ReferenceHolder::Institution(terminal.institution), now)?;
         let number = FIRST_TERMINAL_NUMBER.saturating_add(spent);
         let reference = KeyReference::numbered(number, TERMINAL_SECOND_NUMBER)
             .filter(|_| number <= LAST_TERMINAL_NUMBER)

@@ -1,6 +1,7 @@
 //! The authority itself: its keys, made once by [`Authority::init`] and taken up by [`Authority::open`].
 
 use crate::CertificateKind;
+use crate::accredit::eac::EacParties;
 use crate::config::Config;
 use crate::error::AuthorityError;
 use crate::publish::PublishedList;
@@ -52,6 +53,8 @@ pub struct Authority {
     terminal_root: CvcPublicKey,
     pub(crate) accredited_body: CvcAuthority,
     pub(crate) accredited_body_cvc: Cvc,
+    /// `None` where it was made without profile `eac`.
+    pub(crate) eac: Option<EacParties>,
 }
 
 impl std::fmt::Debug for Authority {
@@ -74,7 +77,7 @@ impl std::fmt::Debug for Signers {
     }
 }
 
-fn file_error(path: &Path, problem: impl std::fmt::Display) -> AuthorityError {
+pub(crate) fn file_error(path: &Path, problem: impl std::fmt::Display) -> AuthorityError {
     AuthorityError::File { path: path.to_path_buf(), problem: problem.to_string() }
 }
 
@@ -88,7 +91,7 @@ pub fn ca_path(config: &Config, kind: CertificateKind) -> PathBuf {
 }
 
 /// Reads a private key, unless others may read it too.
-fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, AuthorityError> {
+pub(crate) fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, AuthorityError> {
     let metadata = fs::metadata(path).map_err(|error| file_error(path, error))?;
     if metadata.permissions().mode() & 0o077 != 0 {
         return Err(file_error(path, "a private key that others may read; set its mode to 0600"));
@@ -96,7 +99,7 @@ fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, AuthorityError> {
     fs::read(path).map(Zeroizing::new).map_err(|error| file_error(path, error))
 }
 
-fn write_key(path: &Path, pkcs8: &[u8]) -> Result<(), AuthorityError> {
+pub(crate) fn write_key(path: &Path, pkcs8: &[u8]) -> Result<(), AuthorityError> {
     chassis::files::write_private(path, pkcs8).map_err(|error| file_error(path, error))
 }
 
@@ -134,7 +137,7 @@ impl Branch {
 
 impl Authority {
     /// Makes a new authority: four RSA-2048 keys, two self-signed certificates, the accredited body's
-    /// card-verifiable certificate, an empty store. Ends with [`Self::open`].
+    /// card-verifiable certificate, an empty store, and the parties of profile `eac`.
     ///
     /// # Errors
     /// [`AuthorityError::AlreadyThere`] if any of the keys exists; files that cannot be written.
@@ -161,7 +164,9 @@ impl Authority {
             Self::make_branch(&config, kind, now, entropy)?;
         }
         Self::make_terminal_chain(&config)?;
-        Self::open(config)
+        let mut authority = Self::open(config)?;
+        authority.begin_eac(now)?;
+        Ok(authority)
     }
 
     fn make_branch(
@@ -238,6 +243,7 @@ impl Authority {
         if *accredited_body_cvc.verify(&terminal_root)? != accredited_body.public_key()? {
             return Err(file_error(&path, "certifies another key than the accredited body's"));
         }
+        let eac = EacParties::find(&config)?;
         let authority = Self {
             config,
             store,
@@ -246,6 +252,7 @@ impl Authority {
             terminal_root,
             accredited_body,
             accredited_body_cvc,
+            eac,
         };
         authority.recall_lists()?;
         Ok(authority)

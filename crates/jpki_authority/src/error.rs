@@ -2,6 +2,9 @@
 
 use crate::store::StoreError;
 use card::cvc::CvcError;
+use card::eac::card_side::MaterialError;
+use card::eac::cvc::ImportError;
+use card::eac::p256::P256Error;
 use pki::crl::CrlProblem;
 use pki::issue::IssueError;
 use pki::signer::SignError;
@@ -51,6 +54,24 @@ pub enum AuthorityError {
     /// The terminal chain.
     #[error("the terminal chain: {0}")]
     TerminalChain(#[from] CvcError),
+    /// A certificate of profile `eac`.
+    #[error("a certificate of profile eac: {0}")]
+    EacChain(#[from] ImportError),
+    /// A key of profile `eac`.
+    #[error("a key of profile eac: {0}")]
+    EacKey(#[from] P256Error),
+    /// Material for a batch of cards.
+    #[error("material for a batch of cards: {0}")]
+    EacMaterial(#[from] MaterialError),
+    /// The authority was made without the keys of profile `eac`.
+    #[error("this authority was made without the keys of profile eac")]
+    NoEac,
+    /// A life that a terminal's certificate does not get.
+    #[error("a terminal certificate of profile eac counts for 1 to {days_max} days")]
+    EacDays {
+        /// The longest.
+        days_max: u32,
+    },
     /// Every key reference of the terminal chain is used up.
     #[error("no key reference is left for another terminal")]
     ReferencesExhausted,

@@ -8,6 +8,7 @@
 //! | [`revoke`] | revocation by serial, and the report's table of events and reasons |
 //! | [`publish`] | revocation lists with rising numbers, and the loop that renews them |
 //! | [`accredit`] | the card-verifiable chain of a terminal: root → accredited body → Secure Element |
+//! | [`accredit::eac`] | the same by profile `eac`, for days; and batches of cards |
 //! | [`http`] | public pages: lists, authority certificates, an index |
 //! | [`serve`] | the process |
 //! | [`store`], [`config`], [`error`] | furniture |

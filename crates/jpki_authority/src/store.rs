@@ -55,6 +55,28 @@ pub enum RevokeOutcome {
     },
 }
 
+/// For whom a key reference is spent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReferenceHolder<'a> {
+    /// A terminal of this institution.
+    Institution(&'a InstitutionCode),
+    /// The accredited body's next certificate.
+    AccreditedBody,
+    /// A batch of cards.
+    Batch,
+}
+
+impl ReferenceHolder<'_> {
+    /// The text that is kept: no institution code is a word.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Institution(code) => code.as_str(),
+            Self::AccreditedBody => "accredited-body",
+            Self::Batch => "batch",
+        }
+    }
+}
+
 /// A list about to be signed: its number is already spent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListDraft {
@@ -123,9 +145,9 @@ pub trait Store: Send + Sync {
     /// The engine's.
     fn latest_list(&self, kind: CertificateKind) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Spends the next key reference of the terminal chain, counted from 1.
+    /// Spends the next key reference, counted from 1 over all chains of card-verifiable certificates.
     ///
     /// # Errors
     /// The engine's.
-    fn spend_key_reference(&self, institution: &InstitutionCode, at: UnixSeconds) -> Result<u32, StoreError>;
+    fn spend_key_reference(&self, holder: ReferenceHolder<'_>, at: UnixSeconds) -> Result<u32, StoreError>;
 }

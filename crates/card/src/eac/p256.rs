@@ -21,6 +21,12 @@ pub const SIGNATURE_LEN: usize = 64;
 /// Fewer than one in four billion is refused.
 const EPHEMERAL_TRIES: u32 = 8;
 
+/// SubjectPublicKeyInfo of a P-256 key up to the point, RFC 5480 §2.
+const SPKI_PREFIX: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86,
+    0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
 /// Why a key cannot be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum P256Error {
@@ -60,6 +66,14 @@ impl P256Point {
         let point: [u8; POINT_LEN] = octets.try_into().map_err(|_| P256Error::Point)?;
         ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).map_err(|_| P256Error::Point)?;
         Ok(Self(point))
+    }
+
+    /// From a SubjectPublicKeyInfo in DER, RFC 5480 §2.
+    ///
+    /// # Errors
+    /// [`P256Error::Point`] for another algorithm or curve, or a point that is not on it.
+    pub fn from_spki_der(spki: &[u8]) -> Result<Self, P256Error> {
+        Self::parse(spki.strip_prefix(&SPKI_PREFIX).ok_or(P256Error::Point)?)
     }
 
     /// `04 ‖ x ‖ y`.
@@ -231,7 +245,8 @@ mod tests {
         assert_eq!(key.public_key().verify(b"message", &signature), Ok(()));
         assert_eq!(key.public_key().verify(b"another", &signature), Err(P256Error::Signature));
         assert_eq!(key.public_key().verify(b"message", &signature[..63]), Err(P256Error::Signature));
-        assert!(key.spki_der().unwrap().ends_with(key.public_key().as_octets()));
+        assert_eq!(P256Point::from_spki_der(&key.spki_der().unwrap()), Ok(key.public_key()));
+        assert_eq!(P256Point::from_spki_der(&key.spki_der().unwrap()[..90]), Err(P256Error::Point));
         assert_eq!(P256SigningKey::from_pkcs8(b"no key").unwrap_err(), P256Error::PrivateKey);
         assert_eq!(P256AgreementKey::from_pkcs8(b"no key").unwrap_err(), P256Error::PrivateKey);
     }

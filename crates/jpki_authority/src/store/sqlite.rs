@@ -1,12 +1,11 @@
 //! The store in SQLite: one connection, WAL, every commit durable (`synchronous = FULL`).
 
-use super::{ListDraft, Revocation, RevokeOutcome, Store, StoreError};
+use super::{ListDraft, ReferenceHolder, Revocation, RevokeOutcome, Store, StoreError};
 use crate::CertificateKind;
 use chassis::sqlite::SqliteOptions;
 use pki::crl::RevokedEntry;
 use pki::revocation::RevocationReason;
 use pki::serial::SerialNumber;
-use protocol::ids::InstitutionCode;
 use protocol::time::UnixSeconds;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use std::fs::OpenOptions;
@@ -15,6 +14,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// A spent serial stays for ever, with or without a certificate. `card` ties the certificates of one card.
+/// `institution` of a key reference is an institution's code, or who else it was spent for.
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE certificate(
   kind INTEGER NOT NULL, serial BLOB NOT NULL, card INTEGER NOT NULL, spent_at INTEGER NOT NULL,
@@ -250,12 +250,12 @@ impl Store for SqliteStore {
         })
     }
 
-    fn spend_key_reference(&self, institution: &InstitutionCode, at: UnixSeconds) -> Result<u32, StoreError> {
+    fn spend_key_reference(&self, holder: ReferenceHolder<'_>, at: UnixSeconds) -> Result<u32, StoreError> {
         const SPEND: &str =
             "INSERT INTO key_reference(institution, spent_at) VALUES(?1, ?2) RETURNING reference";
         self.write(|transaction| {
             let reference: i64 = transaction
-                .query_row(SPEND, params![institution.as_str(), signed(at.0)], |row| row.get(0))
+                .query_row(SPEND, params![holder.text(), signed(at.0)], |row| row.get(0))
                 .map_err(engine)?;
             u32::try_from(reference).map_err(|_| StoreError::Unreadable("a key reference"))
         })

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 mod accredit;
+mod accredit_eac;
 mod config;
 mod foreign;
 mod issue;

@@ -1,7 +1,7 @@
 use crate::town::{Folder, NOW};
 use jpki_authority::CertificateKind;
 use jpki_authority::store::sqlite::SqliteStore;
-use jpki_authority::store::{Store, StoreError};
+use jpki_authority::store::{ReferenceHolder, Store, StoreError};
 use pki::serial::SerialNumber;
 use protocol::ids::InstitutionCode;
 
@@ -78,7 +78,9 @@ fn key_references_rise_across_a_restart() {
     let folder = Folder::new();
     let path = folder.path().join("store.sqlite");
     let institution = InstitutionCode::parse("1310000001").unwrap();
-    let spend = |store: &SqliteStore| store.spend_key_reference(&institution, NOW).unwrap();
+    let spend = |store: &SqliteStore| {
+        store.spend_key_reference(ReferenceHolder::Institution(&institution), NOW).unwrap()
+    };
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!([spend(&store), spend(&store)], [1, 2]);
     drop(store);
