@@ -1,13 +1,31 @@
-//! `kazasu card serve` and `kazasu card list`.
+//! `kazasu card …` but `touch`: cards shown, read, signed with, recorded and compared.
+//!
+//! | module | command |
+//! |---|---|
+//! | this one | `card list` |
+//! | [`serve`] | `card serve`: emulated cards in pcscd's virtual readers |
+//! | [`readers`] | `card readers`: what readers there are, virtual ones for pcscd |
+//! | [`read`], [`sign`] | `card read`, `card sign`: real and emulated cards through PC/SC |
+//! | [`replay`] | `card replay`: a recorded dialogue against a card |
+//! | [`trace_file`] | `--trace`: the record while it happens |
+//! | [`at_reader`] | one card, opened exclusively, and the dialogues with it |
 
-use crate::card_file::KeptCard;
-use crate::cli::{CardServeArgs, CommonArgs};
-use crate::output::{Exit, Printer};
-use crate::touch::{no_such_person, no_town, refuse};
+pub(crate) mod at_reader;
+pub(crate) mod read;
+pub(crate) mod readers;
+pub(crate) mod replay;
+pub(crate) mod serve;
+pub(crate) mod sign;
+pub(crate) mod trace_file;
+
+use crate::cli::CommonArgs;
+use crate::output::Exit;
+use crate::touch::{no_town, refuse};
 use crate::town::Town;
-use card_io::vpcd::{CardServer, TraceEvent};
-use chassis::entropy::SystemEntropy;
-use chassis::shutdown::{ParentWatch, ShutdownSignal};
+use anyhow::Context as _;
+use protocol::problem::{Problem, ProblemCode};
+use std::io::BufRead as _;
+use zeroize::Zeroizing;
 
 /// `kazasu card list`.
 pub(crate) fn list(args: &CommonArgs) -> anyhow::Result<Exit> {
@@ -26,52 +44,41 @@ pub(crate) fn list(args: &CommonArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// `kazasu card serve`.
-pub(crate) async fn serve(args: CardServeArgs) -> anyhow::Result<Exit> {
-    let Some(town) = Town::find(&args.common.dir)? else {
-        return refuse(&no_town(&args.common.dir), args.common.json);
-    };
-    let Some(person) = town.person(&args.person) else {
-        return refuse(&no_such_person(&args.person), args.common.json);
-    };
-    let printer = Printer::new(args.common.json);
-    let card = KeptCard::open(&person.card)?;
-    let shutdown = ShutdownSignal::of_process(ParentWatch::Off)?;
-    let json = args.common.json;
-    let inserted = CardServer::new(Box::new(card), Box::new(SystemEntropy))
-        .reader_at(args.vpcd.to_string())
-        .observed_by(move |event| observe(event, json))
-        .insert()?;
-    printer.say(&format!(
-        "{} のカードを {} に見せています。Ctrl-C で取り出します / showing {}'s card; Ctrl-C takes it out",
-        person.name, args.vpcd, person.name
-    ));
-    shutdown.wait().await;
-    drop(tokio::task::spawn_blocking(move || inserted.remove()).await?);
-    Ok(Exit::Done)
+/// A problem on its way to whoever typed the command.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {}", .0.receptionist.en, .0.detail)]
+pub(crate) struct Refusal(pub(crate) Box<Problem>);
+
+impl From<Box<Problem>> for Refusal {
+    fn from(problem: Box<Problem>) -> Self {
+        Self(problem)
+    }
 }
 
-/// One line per insertion, removal and obstacle. Commands and answers are not shown: they hold a
-/// person's data.
-fn observe(event: &TraceEvent, json: bool) {
-    let line = match event {
-        TraceEvent::Inserted { address } => {
-            ("inserted", format!("カードを入れました / card inserted at {address}"))
-        }
-        TraceEvent::Removed { cause } => {
-            ("removed", format!("カードを取り出しました / card removed: {cause}"))
-        }
-        TraceEvent::Unreachable { address, cause, .. } => (
-            "unreachable",
-            format!(
-                "{address} に読み取り機がありません。pcscd と vpcd は動いていますか / no reader there ({cause}): is pcscd running with vpcd? apt-get install pcscd vsmartcard-vpcd"
-            ),
-        ),
-        _ => return,
-    };
-    if json {
-        println!("{}", serde_json::json!({ "event": line.0, "text": line.1 }));
-    } else {
-        eprintln!("{}", line.1);
+impl Refusal {
+    /// A problem with what is special about this one.
+    pub(crate) fn new(code: ProblemCode, detail: impl ToString) -> Self {
+        Self(Box::new(Problem::new(code).with_detail(detail.to_string())))
     }
+}
+
+/// Prints a refusal as the problem that it is; passes everything else on.
+pub(crate) fn ended(outcome: anyhow::Result<Exit>, json: bool) -> anyhow::Result<Exit> {
+    outcome.or_else(|error| refuse(&error.downcast::<Refusal>()?.0, json))
+}
+
+/// The lines of standard input, without their ends. Wiped when dropped.
+fn lines_of_stdin() -> anyhow::Result<Vec<Zeroizing<String>>> {
+    let lines = std::io::stdin().lock().lines();
+    let lines = lines.map(|line| line.map(Zeroizing::new)).collect::<Result<Vec<_>, _>>();
+    lines.context("reading standard input")
+}
+
+/// The first line of standard input: a PIN or password.
+fn secret_of_stdin() -> anyhow::Result<Zeroizing<String>> {
+    let mut line = Zeroizing::new(String::new());
+    std::io::stdin().lock().read_line(&mut line).context("reading standard input")?;
+    let kept = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(kept);
+    Ok(line)
 }

@@ -89,6 +89,11 @@ pub(crate) struct KeptCard {
 }
 
 impl KeptCard {
+    /// A copy of the card in `path`, of which nothing is kept.
+    pub(crate) fn copy(path: &Path) -> anyhow::Result<MyNumberCard> {
+        Ok(Self::open(path)?.card)
+    }
+
     /// Opens the card in `path`; its counters are in `path` with `.state` behind.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read(path).with_context(|| format!("reading the card {}", path.display()))?;

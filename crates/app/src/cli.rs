@@ -1,7 +1,13 @@
 //! The command line. Every command has `--json`, `--dir` and examples.
 
+mod card_args;
+
+pub(crate) use card_args::{
+    CardKey, CardReadArgs, CardReadersArgs, CardReplayArgs, CardServeArgs, CardSignArgs, Compare, ReaderArgs,
+    TraceArgs,
+};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Kazasu: one touch of a My Number Card becomes a health-insurance eligibility answer.
@@ -126,13 +132,43 @@ Examples:
   kazasu card touch lost --json
   kazasu card touch hanako --reader 'Virtual PCD 00 00'   read through PC/SC instead of in process")]
     Touch(TouchArgs),
-    /// Show an emulated card to pcscd through vpcd until Ctrl-C.
+    /// Show emulated cards to pcscd through vpcd until Ctrl-C, each in a reader of its own.
     #[command(after_help = "\
 Examples:
   kazasu card serve hanako                      to vpcd on 127.0.0.1:35963
-  kazasu card serve hanako --vpcd 127.0.0.1:35963
-Then any PC/SC program can use it: pkcs15-tool --list-keys, pkcs11-tool --login --sign, …")]
+  kazasu card serve hanako --vpcd 127.0.0.1:36200
+  kazasu card serve hanako@36200 taro@36202     two cards, two readers
+  kazasu card serve hanako --trace hanako.trace record what is said
+Then any PC/SC program can use them: pkcs15-tool --list-keys, pkcs11-tool --login --sign, …")]
     Serve(CardServeArgs),
+    /// List the PC/SC readers of this machine, or write virtual ones for pcscd.
+    #[command(after_help = "\
+Examples:
+  kazasu card readers
+  kazasu card readers --write-config ./readers --count 3   then start pcscd as it says")]
+    Readers(CardReadersArgs),
+    /// Read a card through PC/SC, real or emulated: functions, tries left, certificates.
+    #[command(after_help = "\
+Examples:
+  kazasu card read --reader ACR                      looks, and costs no try
+  kazasu card read --reader ACR --out ./certificates
+  kazasu card read --reader ACR --out . --password-from-stdin < password.txt
+The card is opened for this program alone and powered down afterwards.")]
+    Read(CardReadArgs),
+    /// Sign a file with a card through PC/SC, real or emulated (PKCS#1 v1.5, SHA-256).
+    #[command(after_help = "\
+Examples:
+  kazasu card sign --reader ACR --pin-from-stdin letter.pdf < pin.txt
+  kazasu card sign --reader ACR --pin-from-stdin letter.pdf --key sign < password.txt
+The card is opened for this program alone and powered down afterwards.")]
+    Sign(CardSignArgs),
+    /// Play a recorded dialogue to a card and compare the answers.
+    #[command(after_help = "\
+Examples:
+  kazasu card replay hanako.trace --card hanako
+  kazasu card replay hanako.trace --card taro --compare data
+  kazasu card replay real.trace --reader ACR --json")]
+    Replay(CardReplayArgs),
     /// List the specimen people and what their cards answer.
     #[command(after_help = "\
 Examples:
@@ -167,21 +203,11 @@ pub(crate) struct TouchArgs {
     #[arg(long, value_name = "PURPOSE")]
     pub(crate) medical_id: Option<String>,
     /// Read through the PC/SC reader whose name contains this, instead of in process.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "trace")]
     pub(crate) reader: Option<String>,
-}
-
-/// `kazasu card serve`.
-#[derive(Debug, Args)]
-pub(crate) struct CardServeArgs {
-    /// Common options.
+    /// The record of the card that this command plays; a card in a reader is somebody else's to record.
     #[command(flatten)]
-    pub(crate) common: Common,
-    /// Whose card; see `kazasu card list`.
-    pub(crate) person: String,
-    /// Where vpcd listens.
-    #[arg(long, default_value = "127.0.0.1:35963", value_name = "HOST:PORT")]
-    pub(crate) vpcd: SocketAddr,
+    pub(crate) trace: TraceArgs,
 }
 
 /// `kazasu load`.

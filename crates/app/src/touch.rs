@@ -4,11 +4,14 @@
 //! `--reader` the desk reads through PC/SC instead. Everything else is the desk's own work: this
 //! command only does what a patient does, place the card and press OK.
 
+use crate::card_commands::trace_file::TraceFile;
 use crate::card_file::KeptCard;
-use crate::cli::{Flow, TouchArgs};
+use crate::cli::{Flow, TouchArgs, TraceArgs};
 use crate::output::{self, Exit};
 use crate::town::Town;
 use anyhow::{Context as _, bail};
+use card::EmulatedCard;
+use card::trace::RecordedCard;
 use card_io::vpcd::CardServer;
 use chassis::client::{Client, Reply};
 use chassis::entropy::SystemEntropy;
@@ -72,7 +75,7 @@ pub(crate) async fn touch(args: TouchArgs) -> anyhow::Result<Exit> {
         return refuse(&problem, json);
     }
     let touched = match &args.reader {
-        None => touch_in_process(&town, &args.person).await,
+        None => touch_recorded(&town, &args.person, &args.trace).await,
         Some(reader) => touch_through_reader(&town, &args.person, reader).await,
     };
     match touched {
@@ -182,15 +185,26 @@ impl DeskApi {
 
 /// Touches with a card that this process emulates.
 pub(crate) async fn touch_in_process(town: &Town, name: &str) -> anyhow::Result<Touched> {
+    touch_recorded(town, name, &TraceArgs::default()).await
+}
+
+/// Touches with a card that this process emulates, and records what it hears and says.
+async fn touch_recorded(town: &Town, name: &str, trace: &TraceArgs) -> anyhow::Result<Touched> {
     let person = town.person(name).with_context(|| format!("no specimen person called {name}"))?;
+    let mut card: Box<dyn EmulatedCard> = Box::new(KeptCard::open(&person.card)?);
+    let record = TraceFile::asked_for(trace, "My Number Card", card.atr())?;
+    if let Some(record) = &record {
+        card = Box::new(RecordedCard::new(card, record.observer()));
+    }
     let desk = DeskApi::of(town)?;
     // Another touch may just be ending: its card has to be gone first.
     let before = desk.until(0, "the desk is busy", Session::is_free).await?;
-    let inserted = CardServer::new(Box::new(KeptCard::open(&person.card)?), Box::new(SystemEntropy))
+    let inserted = CardServer::new(card, Box::new(SystemEntropy))
         .reader_at(town.rooms.terminal.virtual_reader.clone())
         .insert()?;
     let report = play(&desk, before.revision).await;
     drop(tokio::task::spawn_blocking(move || inserted.remove()).await?);
+    record.map_or(Ok(()), |record| record.finish())?;
     Ok(Touched { person: name.to_owned(), report: report? })
 }
 

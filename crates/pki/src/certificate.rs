@@ -5,6 +5,7 @@ use crate::asn1::tag;
 use crate::asn1::time::CertificateTime;
 use crate::name::{NameAttribute, first_attribute};
 use crate::oid;
+use crate::public_key::{SignatureAlgorithm, VerifyingKey};
 use crate::serial::SerialNumber;
 use der::asn1::ObjectIdentifier;
 
@@ -322,6 +323,15 @@ impl<'a> Certificate<'a> {
     /// SubjectPublicKeyInfo in DER.
     pub const fn spki_der(&self) -> &'a [u8] {
         self.spki.raw
+    }
+
+    /// Whether `issuer`'s key made the signature on this certificate: RFC 5280 §6.1.3 (a)(1) and nothing
+    /// else of it. Says that two certificates belong together, and nothing about whom to believe;
+    /// [`crate::validate`] decides that.
+    pub fn is_signed_by(&self, issuer: &Certificate<'_>) -> bool {
+        let algorithm = SignatureAlgorithm::recognise(&self.signature_algorithm);
+        VerifyingKey::from_spki_der(issuer.spki_der())
+            .is_ok_and(|key| algorithm == Some(key.algorithm()) && key.verifies(self.tbs.raw, self.signature))
     }
 
     /// The extensions.

@@ -152,6 +152,20 @@ codes! {
     TownNotRunning = "town_not_running",
     /// No specimen person of this name.
     PersonUnknown = "person_unknown",
+    /// Another program holds the card in the reader.
+    ReaderBusy = "reader_busy",
+    /// The driver of virtual readers is not installed.
+    ReaderDriverMissing = "reader_driver_missing",
+    /// The card refused a PIN or password.
+    SecretWrong = "secret_wrong",
+    /// The PIN or password is blocked.
+    SecretBlocked = "secret_blocked",
+    /// So few tries are left that a mistake would block the PIN or password.
+    SecretTriesTooFew = "secret_tries_too_few",
+    /// A file is no recorded card dialogue.
+    TraceUnreadable = "trace_unreadable",
+    /// A card answers otherwise than the recorded one.
+    TraceDiffers = "trace_differs",
     /// A flow or an option that is not built yet.
     NotBuiltYet = "not_built_yet",
 }

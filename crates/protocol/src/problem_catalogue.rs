@@ -548,6 +548,88 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
             vendor: ("kazasu card list で名前を確認できます。", "`kazasu card list` shows the names."),
             action: ("名前を確かめてください。", "Check the name."),
         },
+        ProblemCode::ReaderBusy => Entry {
+            status: 409,
+            culprit: Culprit::Terminal,
+            title: ("別のプログラムがカードを使っています。", "Another program is using the card."),
+            vendor: (
+                "カードは排他で開きます。detail のリーダーを使っているプログラムを終えてください。",
+                "Cards are opened exclusively; end the program that uses the reader in detail.",
+            ),
+            action: ("ほかのプログラムを閉じてください。", "Close the other program."),
+        },
+        ProblemCode::ReaderDriverMissing => Entry {
+            status: 503,
+            culprit: Culprit::Operator,
+            title: (
+                "仮想リーダーのドライバーがありません。",
+                "The driver of virtual readers is not installed.",
+            ),
+            vendor: (
+                "vsmartcard の libifdvpcd.so が見つかりません。",
+                "libifdvpcd.so of vsmartcard was not found.",
+            ),
+            action: (
+                "apt-get install pcscd vsmartcard-vpcd を実行してください。",
+                "Run `apt-get install pcscd vsmartcard-vpcd`.",
+            ),
+        },
+        ProblemCode::SecretWrong => Entry {
+            status: 422,
+            culprit: Culprit::Operator,
+            title: ("暗証番号が違います。", "The PIN or password is wrong."),
+            vendor: ("detail に残り回数を示します。", "detail says how many tries are left."),
+            action: (
+                "暗証番号を確かめてください。続けて間違えるとロックされます。",
+                "Check it: too many mistakes in a row block it.",
+            ),
+        },
+        ProblemCode::SecretBlocked => Entry {
+            status: 422,
+            culprit: Culprit::Card,
+            title: ("暗証番号がロックされています。", "The PIN or password is blocked."),
+            vendor: (
+                "カードの試行回数が残っていません。端末では解除できません。",
+                "The card has no tries left; no terminal can unblock it.",
+            ),
+            action: ("市区町村の窓口で再設定してください。", "Have it set again at the municipality."),
+        },
+        ProblemCode::SecretTriesTooFew => Entry {
+            status: 422,
+            culprit: Culprit::Operator,
+            title: (
+                "暗証番号の残り回数が少ないので、送りませんでした。",
+                "Too few tries are left, so the PIN or password was not presented.",
+            ),
+            vendor: (
+                "一度の間違いでロックされます。detail に残り回数を示します。",
+                "One mistake would block it; detail says how many tries are left.",
+            ),
+            action: (
+                "確かなときだけ --allow-last-try を付けてください。",
+                "Only if you are sure, add --allow-last-try.",
+            ),
+        },
+        ProblemCode::TraceUnreadable => Entry {
+            status: 422,
+            culprit: Culprit::Operator,
+            title: ("カードとの通信記録として読めません。", "This is no recorded card dialogue."),
+            vendor: (
+                "detail に行と桁を示します。形式は docs/card-trace.md にあります。",
+                "detail names line and column; the format is in docs/card-trace.md.",
+            ),
+            action: ("ファイルを確かめてください。", "Check the file."),
+        },
+        ProblemCode::TraceDiffers => Entry {
+            status: 409,
+            culprit: Culprit::Card,
+            title: ("カードの返事が記録と違います。", "The card answers otherwise than the recorded one."),
+            vendor: (
+                "detail に最初の違いの行を示します。判定の意味は docs/card-trace.md にあります。",
+                "detail names the line of the first difference; docs/card-trace.md says what verdicts mean.",
+            ),
+            action: ("その行の前後を見てください。", "Look at that line and those before it."),
+        },
         ProblemCode::NotBuiltYet => Entry {
             status: 501,
             culprit: Culprit::Platform,

@@ -213,6 +213,14 @@ impl Custody {
         Ok(response)
     }
 
+    /// Takes the power and gives it back: the arming is forgotten, the counter is not.
+    pub fn power_cycle(&self) {
+        let mut held = self.lock();
+        held.element.power_off();
+        held.element.power_on();
+        held.arming = None;
+    }
+
     /// Whether the institution key is usable at `now`.
     pub fn is_armed(&self, now: UnixSeconds) -> bool {
         let held = self.lock();

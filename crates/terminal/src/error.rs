@@ -57,7 +57,7 @@ fn problem(code: ProblemCode, detail: impl ToString) -> Box<Problem> {
 }
 
 /// A card that could not be spoken to.
-pub(crate) fn of_channel(error: &ChannelError) -> Box<Problem> {
+pub fn of_channel(error: &ChannelError) -> Box<Problem> {
     let code = match error {
         ChannelError::CardRemoved | ChannelError::ExchangeBroken => ProblemCode::CardRemoved,
         ChannelError::CardReset => ProblemCode::CardRefused,
@@ -68,7 +68,7 @@ pub(crate) fn of_channel(error: &ChannelError) -> Box<Problem> {
 }
 
 /// A reader that cannot be used.
-pub(crate) fn of_reader(error: &ReaderError) -> Box<Problem> {
+pub fn of_reader(error: &ReaderError) -> Box<Problem> {
     let code = match error {
         ReaderError::CardMute { .. } | ReaderError::CardMisbehaved { .. } => ProblemCode::CardMisbehaved,
         ReaderError::Busy { .. } => ProblemCode::DeskBusy,
@@ -78,7 +78,7 @@ pub(crate) fn of_reader(error: &ReaderError) -> Box<Problem> {
 }
 
 /// A dialogue that ended without a result.
-pub(crate) fn of_dialogue(error: &DialogueError) -> Box<Problem> {
+pub fn of_dialogue(error: &DialogueError) -> Box<Problem> {
     let code = match error {
         DialogueError::CardMisbehaved { what: Misbehaviour::NoStatusWord, .. } => ProblemCode::CardRemoved,
         DialogueError::CardRefused { .. } => ProblemCode::CardRefused,
@@ -92,6 +92,8 @@ pub(crate) fn of_dialogue(error: &DialogueError) -> Box<Problem> {
         }
         DialogueError::PlatformPolicy => ProblemCode::PlatformAnswerUnreadable,
         DialogueError::WrongCard => ProblemCode::CardOfOtherKind,
+        DialogueError::SecretWrong { .. } => ProblemCode::SecretWrong,
+        DialogueError::SecretBlocked => ProblemCode::SecretBlocked,
         _ => ProblemCode::CardMisbehaved,
     };
     problem(code, error)

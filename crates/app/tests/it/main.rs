@@ -17,6 +17,7 @@ mod cards;
 mod doctor;
 mod fixture;
 mod foreign_opensc;
+mod foreign_readers;
 mod load_smoke;
 #[path = "../../../card_io/tests/it/pcscd.rs"]
 mod pcscd;
@@ -25,4 +26,5 @@ mod platform_edge;
 mod specimen_card;
 mod touches;
 mod town;
+mod traces;
 mod webdriver;
