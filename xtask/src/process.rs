@@ -119,6 +119,16 @@ fn ended_well(command: &Command, status: ExitStatus) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("`{}` ended with {status}", described(command))) }
 }
 
+/// Where cargo puts what it builds: `CARGO_TARGET_DIR`, a configured folder or `target`, as cargo itself says.
+pub(crate) fn target_directory() -> Result<PathBuf, String> {
+    let metadata = capture(&mut cargo(&["metadata", "--no-deps", "--format-version", "1", "--locked"]))
+        .ok_or("`cargo metadata` failed")?;
+    let (_, rest) =
+        metadata.split_once("\"target_directory\":\"").ok_or("no target folder in cargo's metadata")?;
+    let (path, _) = rest.split_once('"').ok_or("no target folder in cargo's metadata")?;
+    Ok(PathBuf::from(path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,6 @@
 
 use crate::process::{self, cargo};
 use crate::{tidy, tools};
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -176,19 +175,8 @@ fn skipped(closing: &str) -> Option<u64> {
     None
 }
 
-/// Where cargo puts what it builds: `CARGO_TARGET_DIR`, a configured folder or `target`, as cargo itself says.
-fn target_directory() -> Result<PathBuf, String> {
-    let metadata =
-        process::capture(&mut cargo(&["metadata", "--no-deps", "--format-version", "1", "--locked"]))
-            .ok_or("`cargo metadata` failed")?;
-    let (_, rest) =
-        metadata.split_once("\"target_directory\":\"").ok_or("no target folder in cargo's metadata")?;
-    let (path, _) = rest.split_once('"').ok_or("no target folder in cargo's metadata")?;
-    Ok(PathBuf::from(path))
-}
-
 fn dev_once() -> Result<Option<String>, String> {
-    let binary = target_directory()?.join("release").join("kazasu");
+    let binary = process::target_directory()?.join("release").join("kazasu");
     if !binary.is_file() {
         return Err("there is no release binary yet: `cargo xtask test --only build,dev-once`".to_owned());
     }

@@ -17,7 +17,45 @@ enum Sign {
     CargoCommand(&'static str),
     /// A Japanese font is known to fontconfig.
     JapaneseFont,
+    /// All of these programs of a foreign package are in its folder under the target folder.
+    Foreign(&'static ForeignPackage),
 }
+
+/// A package of crates.io whose programs are judges in tests. It is built in a folder of its own and is no
+/// dependency of ours: its packages are not in our Cargo.lock.
+struct ForeignPackage {
+    name: &'static str,
+    version: &'static str,
+    /// Examples of the package, each a program.
+    examples: &'static [&'static str],
+}
+
+impl ForeignPackage {
+    /// Where its programs are: `foreign/NAME-VERSION` in cargo's target folder.
+    fn root(&self) -> Result<PathBuf, String> {
+        Ok(process::target_directory()?.join("foreign").join(format!("{}-{}", self.name, self.version)))
+    }
+
+    fn is_there(&self) -> bool {
+        let Ok(root) = self.root() else { return false };
+        self.examples.iter().all(|example| root.join("bin").join(example).is_file())
+    }
+
+    /// Arguments of `cargo install --locked`, without where to.
+    fn arguments(&self) -> Vec<String> {
+        let examples = self.examples.iter().flat_map(|example| ["--example", example]);
+        std::iter::once(format!("{}@{}", self.name, self.version))
+            .chain(examples.map(str::to_owned))
+            .collect()
+    }
+}
+
+/// The reading program for My Number Cards (crates/app/tests/it/foreign_myna_card.rs).
+const MYNA_CARD: ForeignPackage = ForeignPackage {
+    name: "myna-card",
+    version: "3.3.4",
+    examples: &["list_readers", "dump_certificates", "read_card"],
+};
 
 /// Where a tool comes from.
 enum Source {
@@ -27,6 +65,8 @@ enum Source {
     CargoInstall(&'static [&'static str]),
     /// A component of the Rust toolchain.
     RustComponent(&'static str),
+    /// `cargo install --locked` into a folder under the target folder.
+    Foreign(&'static ForeignPackage),
 }
 
 struct Tool {
@@ -40,7 +80,7 @@ struct Tool {
 }
 
 /// Every tool beyond cargo and a C compiler (without which this program could not have been linked).
-const TOOLS: [Tool; 15] = [
+const TOOLS: [Tool; 18] = [
     Tool {
         name: "rustfmt",
         sign: Sign::CargoCommand("fmt"),
@@ -153,6 +193,34 @@ const TOOLS: [Tool; 15] = [
         foreign: true,
     },
     Tool {
+        name: "pkg-config",
+        sign: Sign::Program(&["pkg-config", "pkgconf"]),
+        source: Source::Debian("pkg-config"),
+        why: "finds libpcsclite for the foreign reading program",
+        needed_by: Step::Nextest,
+        foreign: true,
+    },
+    Tool {
+        name: "libpcsclite's headers",
+        sign: Sign::File(&[
+            "/usr/include/PCSC/winscard.h",
+            "/usr/include/*/PCSC/winscard.h",
+            "/usr/local/include/PCSC/winscard.h",
+        ]),
+        source: Source::Debian("libpcsclite-dev"),
+        why: "the foreign reading program is linked with it; nothing of ours is",
+        needed_by: Step::Nextest,
+        foreign: true,
+    },
+    Tool {
+        name: "myna-card's programs",
+        sign: Sign::Foreign(&MYNA_CARD),
+        source: Source::Foreign(&MYNA_CARD),
+        why: "a foreign program that reads My Number Cards judges the emulated one",
+        needed_by: Step::Nextest,
+        foreign: true,
+    },
+    Tool {
         name: "Chromium",
         sign: Sign::Program(&["chromium", "chromium-browser", "google-chrome"]),
         source: Source::Debian("chromium"),
@@ -186,6 +254,7 @@ impl Tool {
             Sign::CargoCommand(name) => process::capture(&mut cargo(&[name, "--version"])).is_some(),
             Sign::JapaneseFont => process::capture(Command::new("fc-list").args([":lang=ja", "family"]))
                 .is_some_and(|families| !families.trim().is_empty()),
+            Sign::Foreign(package) => package.is_there(),
         }
     }
 
@@ -201,6 +270,10 @@ impl Tool {
             Source::Debian(package) => format!("apt-get install {package}"),
             Source::CargoInstall(arguments) => format!("cargo install --locked {}", arguments.join(" ")),
             Source::RustComponent(name) => format!("rustup component add {name}"),
+            Source::Foreign(package) => {
+                let root = package.root().unwrap_or_else(|_| PathBuf::from("target/foreign"));
+                format!("cargo install --locked {} --root {}", package.arguments().join(" "), root.display())
+            }
         }
     }
 }
@@ -254,35 +327,48 @@ fn complaint(still: &[&Tool], attempts: &[String]) -> String {
     text
 }
 
-/// Tries to install; returns what went wrong, one line per attempt.
+/// Tries to install; returns what went wrong, one line per attempt. Packages come first: what is built from
+/// source needs some of them.
 fn install(missing: &[&Tool]) -> Vec<String> {
+    let mut packages: Vec<&str> = missing
+        .iter()
+        .filter_map(|tool| if let Source::Debian(package) = tool.source { Some(package) } else { None })
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
     let mut problems = Vec::new();
-    let mut packages: Vec<&str> = Vec::new();
-    for tool in missing {
-        match &tool.source {
-            Source::Debian(package) if !packages.contains(package) => packages.push(package),
-            Source::Debian(_) => {}
-            Source::CargoInstall(arguments) => {
-                eprintln!(
-                    "installing {} from source: this takes minutes, and only the first time",
-                    tool.name
-                );
-                let mut command = cargo(&["install", "--locked"]);
-                // In a folder of its own, which cargo removes again.
-                command.args(*arguments).current_dir(std::env::temp_dir()).env_remove("CARGO_TARGET_DIR");
-                problems.extend(process::run(&mut command).err());
-            }
-            Source::RustComponent(name) => {
-                let mut command = Command::new("rustup");
-                command.args(["component", "add", name]).current_dir(workspace_root());
-                problems.extend(process::run(&mut command).err());
-            }
-        }
-    }
     if !packages.is_empty() {
         problems.extend(install_packages(&packages).err());
     }
+    for tool in missing {
+        problems.extend(install_from_source(tool).err());
+    }
     problems
+}
+
+/// What is no package of the system.
+fn install_from_source(tool: &Tool) -> Result<(), String> {
+    let mut command = match &tool.source {
+        Source::Debian(_) => return Ok(()),
+        Source::RustComponent(name) => {
+            let mut command = Command::new("rustup");
+            command.args(["component", "add", name]).current_dir(workspace_root());
+            return process::run(&mut command);
+        }
+        Source::CargoInstall(arguments) => {
+            let mut command = cargo(&["install", "--locked"]);
+            command.args(*arguments);
+            command
+        }
+        Source::Foreign(package) => {
+            let mut command = cargo(&["install", "--locked"]);
+            command.args(package.arguments()).arg("--root").arg(package.root()?);
+            command
+        }
+    };
+    eprintln!("installing {} from source: this takes minutes, and only the first time", tool.name);
+    // In a folder of its own, which cargo removes again.
+    process::run(command.current_dir(std::env::temp_dir()).env_remove("CARGO_TARGET_DIR"))
 }
 
 fn install_packages(packages: &[&str]) -> Result<(), String> {
@@ -355,5 +441,19 @@ mod tests {
                 assert!(package.contains('@'), "{}: pin the version", tool.name);
             }
         }
+    }
+
+    #[test]
+    fn a_foreign_package_is_pinned_and_lives_beside_our_build() {
+        assert_eq!(
+            MYNA_CARD.arguments().join(" "),
+            "myna-card@3.3.4 --example list_readers --example dump_certificates --example read_card"
+        );
+        let root = MYNA_CARD.root().unwrap();
+        assert!(root.ends_with("foreign/myna-card-3.3.4"), "{}", root.display());
+        let tests = include_str!("../../crates/app/tests/it/foreign_myna_card.rs");
+        assert!(tests.contains(&format!("\"{}\"", MYNA_CARD.version)), "the test looks for another version");
+        let lock = include_str!("../../Cargo.lock");
+        assert!(!lock.contains("\"myna-card\""), "a judge is no dependency");
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 const PEOPLE: [&str; 3] = ["hanako", "taro", "lost"];
 
 /// Runs `kazasu` with something on standard input.
-fn told(arguments: &[&str], input: &str) -> Ran {
+pub(crate) fn told(arguments: &[&str], input: &str) -> Ran {
     let mut child = Command::new("timeout")
         .args(["-k", "5", "60", KAZASU])
         .args(arguments)
@@ -118,6 +118,7 @@ fn three_served_cards_are_read_signed_with_recorded_and_replayed() {
     bench.await_cards(true);
     each_card_is_read_in_its_own_reader(&bench, &folder);
     both_keys_sign_and_no_try_is_lost(&bench, &folder);
+    crate::real_card::exercise(&bench.slots[0], bench.text("hanako", "pin"));
     the_secure_element_belongs_to_the_desk(&bench);
     bench.pcscd.stop();
     bench.pcscd.start_again();
