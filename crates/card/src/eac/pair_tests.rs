@@ -524,7 +524,7 @@ fn terminal_authentication_needs_secure_messaging_and_its_order() {
     let name = "002281A4 19 800A04007F00070202020203 830B 5A5A4445534B3030303031";
     // No key named, no certificate chosen, no challenge: and each failure closes what was open.
     assert_eq!(statuses(&[]), [0x9000]);
-    assert_eq!(statuses(&["00820000 01 00"]), [0x6D00, 0x9000]);
+    assert_eq!(statuses(&["00820000 01 00"]), [0x6A86, 0x9000]);
     assert_eq!(statuses(&["002A00BE 01 00"]), [0x6985, 0x6982]);
     assert_eq!(statuses(&[name, "00820000 01 00"]), [0x9000, 0x6985, 0x6982]);
     assert_eq!(statuses(&[name, "0084000008", "00820000 01 00"]), [0x9000, 0x9000, 0x6300, 0x6982]);

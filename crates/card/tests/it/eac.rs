@@ -78,7 +78,7 @@ fn private_objects_are_not_readable_and_a_card_without_batch_has_none() {
     }
     let mut plain = powered(MyNumberCard::new(adult_holder().image().unwrap()));
     assert_eq!(town.touch(&mut plain).unwrap_err(), EacError::NoProfile);
-    assert_eq!(status(&mut plain, "002241A4 0F 800A04007F00070202030202 84011F"), 0x6D00);
+    assert_eq!(status(&mut plain, "002241A4 0F 800A04007F00070202030202 84011F"), 0x6A86);
 }
 
 #[test]
