@@ -90,7 +90,7 @@ pub(crate) struct KeptCard {
 
 impl KeptCard {
     /// A copy of the card in `path`, of which nothing is kept.
-    pub(crate) fn copy(path: &Path) -> anyhow::Result<MyNumberCard> {
+    pub(crate) fn copy(path: &Path) -> anyhow::Result<Card> {
         Ok(Self::open(path)?.card)
     }
 

@@ -286,6 +286,8 @@ fn make_people(
     let mut next = || keys.pop().context("a key too few");
     let office = CardOffice::open(&mut next)?;
     write_office(places, &office)?;
+    // One batch for the town: a key of each card's own would tell its holder apart before any consent.
+    let batch = authority.make_batch(now)?;
     let mut people = Vec::new();
     let mut serials = Serials::new();
     for (place, specimen) in SPECIMENS.iter().enumerate() {
@@ -315,6 +317,7 @@ fn make_people(
                 certified(key, &certificate.der, CertificateKind::DocumentSignature)
             }),
             terminal_root: authority.terminal_root().clone(),
+            batch: batch.clone(),
             presence_keys: [next()?, next()?],
             pin: PIN,
             sign_password: SIGN_PASSWORD,

@@ -7,6 +7,7 @@
 use crate::town::people::Specimen;
 use anyhow::Context as _;
 use card::cvc::{CvcAuthority, CvcPublicKey, KeyReference};
+use card::eac::card_side::BatchMaterial;
 use card::image::Contents;
 use card::my_number_card::common_data::CardData;
 use card::my_number_card::contents_issuer::{ContentsIssuer, SignedApplication};
@@ -63,8 +64,10 @@ pub(crate) struct CardOrder<'a> {
     pub(crate) card_holder_auth: CertifiedKey,
     /// Signature, unless the person is a child.
     pub(crate) document_signature: Option<CertifiedKey>,
-    /// Root of the terminal certificates.
+    /// Root of the terminal certificates, profile `jicsap`.
     pub(crate) terminal_root: CvcPublicKey,
+    /// The batch it belongs to: with it the card speaks profile `eac` too.
+    pub(crate) batch: BatchMaterial,
     /// Presence keys of the card face and the text input.
     pub(crate) presence_keys: [CardRsaKey; 2],
     /// Every PIN of four digits.
@@ -157,6 +160,7 @@ impl CardOffice {
             },
             terminal_root: order.terminal_root,
             token_info: TokenInfo::emulated(),
+            batch: Some(order.batch),
         };
         Ok((holder.whole_contents(&other)?, printed))
     }
