@@ -199,6 +199,64 @@ pub enum ProofMethod {
 pub enum CardProfile {
     /// Shaped like the real card as far as it is public: RSA, no encryption of card traffic.
     Jicsap,
+    /// After BSI TR-03110: key agreement, secure messaging, certificates with role and dates.
+    Eac,
+}
+
+impl CardProfile {
+    /// Its bit in an [`AllowedProfiles`], and its octet in sealed evidence.
+    pub const fn bit(self) -> u8 {
+        match self {
+            Self::Jicsap => 0x01,
+            Self::Eac => 0x02,
+        }
+    }
+
+    /// The profile of a bit.
+    pub const fn from_bit(bit: u8) -> Option<Self> {
+        match bit {
+            0x01 => Some(Self::Jicsap),
+            0x02 => Some(Self::Eac),
+            _ => None,
+        }
+    }
+
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jicsap => "jicsap",
+            Self::Eac => "eac",
+        }
+    }
+}
+
+/// Which card dialogues a platform takes: at least one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AllowedProfiles(u8);
+
+impl AllowedProfiles {
+    /// Every profile there is.
+    pub const ALL: Self = Self(CardProfile::Jicsap.bit() | CardProfile::Eac.bit());
+
+    /// From bits; `None` for no profile, and for bits without a meaning.
+    pub const fn parse(bits: u8) -> Option<Self> {
+        if bits == 0 || bits & !Self::ALL.0 != 0 { None } else { Some(Self(bits)) }
+    }
+
+    /// From a list; `None` if it is empty.
+    pub fn of(profiles: &[CardProfile]) -> Option<Self> {
+        Self::parse(profiles.iter().fold(0, |bits, profile| bits | profile.bit()))
+    }
+
+    /// The bits.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Whether `profile` is among them.
+    pub const fn allows(self, profile: CardProfile) -> bool {
+        self.0 & profile.bit() != 0
+    }
 }
 
 /// What stands behind an answer.
@@ -257,6 +315,23 @@ pub struct Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn profiles_are_sets_of_known_bits() {
+        for profile in [CardProfile::Jicsap, CardProfile::Eac] {
+            assert_eq!(CardProfile::from_bit(profile.bit()), Some(profile));
+            assert_eq!(serde_json::to_value(profile).unwrap(), profile.as_str());
+            let only = AllowedProfiles::of(&[profile]).unwrap();
+            assert!(only.allows(profile) && only != AllowedProfiles::ALL);
+            assert!(AllowedProfiles::ALL.allows(profile));
+        }
+        assert_eq!(AllowedProfiles::of(&[]), None);
+        for bits in [0, 4, 7, 0x80] {
+            assert_eq!(AllowedProfiles::parse(bits), None);
+            assert_eq!(CardProfile::from_bit(bits), None);
+        }
+        assert!(!AllowedProfiles::parse(2).unwrap().allows(CardProfile::Jicsap));
+    }
 
     #[test]
     fn dates_that_do_not_exist_are_refused() {

@@ -9,6 +9,8 @@
 //! | [`ids`] | identifiers as parsed newtypes; personal ones print only their last digits |
 //! | [`statement`] | [`statement::TouchStatement`], the bytes under the card's signature |
 //! | [`unlock`] | [`unlock::UnlockPolicy`], the bytes under the platform's signature that arm a Secure Element |
+//! | [`sealed_evidence`] | [`sealed_evidence::SealedEvidence`]: what only Secure Element and platform can read |
+//! | [`physicians`] | [`physicians::PhysicianList`]: whose HPKI card may arm a Secure Element when the network is down |
 //! | [`answer`] | [`answer::Answer`]: validity, coverage, why, proof |
 //! | [`consent`] | the text a patient agrees to, and its bytes |
 //! | [`eligibility_v1`] | requests and responses of the eligibility platform |
@@ -22,8 +24,10 @@ pub mod consent;
 pub mod eligibility_v1;
 pub mod entropy;
 pub mod ids;
+pub mod physicians;
 pub mod problem;
 mod problem_catalogue;
+pub mod sealed_evidence;
 pub mod statement;
 pub mod time;
 pub mod unlock;

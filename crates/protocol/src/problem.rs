@@ -90,6 +90,12 @@ codes! {
     NonceForeign = "nonce_foreign",
     /// The counter is not above the highest one seen: a replay.
     StatementReplayed = "statement_replayed",
+    /// The statement was made offline, and offline statements are not accepted yet.
+    StatementOffline = "statement_offline",
+    /// The sealed evidence does not open.
+    EvidenceNotOpened = "evidence_not_opened",
+    /// The card was spoken to in a way that the platform does not allow.
+    CardProfileNotAllowed = "card_profile_not_allowed",
     /// The card's signature does not fit its certificate.
     CardSignatureInvalid = "card_signature_invalid",
     /// The certificate cannot be read.
@@ -136,6 +142,8 @@ codes! {
     CardRefused = "card_refused",
     /// The card answered against its specification.
     CardMisbehaved = "card_misbehaved",
+    /// This card has had its touches at this terminal for today.
+    CardTouchesUsedUp = "card_touches_used_up",
     /// The patient pressed "stop".
     ConsentDeclined = "consent_declined",
     /// Nobody pressed OK in time.

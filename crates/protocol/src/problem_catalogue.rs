@@ -217,6 +217,51 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
             ),
             action: ("もう一度かざしてください。", "Touch again."),
         },
+        ProblemCode::StatementOffline => Entry {
+            status: 403,
+            culprit: Culprit::Terminal,
+            title: (
+                "通信が切れている間の受付は、まだ確認できません。",
+                "A visit recorded without the network cannot be checked yet.",
+            ),
+            vendor: (
+                "かざし文の mode が offline です。来院台帳ができるまで受け付けません。",
+                "The statement's mode is offline; it is not accepted before the visit ledger exists.",
+            ),
+            action: (
+                "通信がつながってから、もう一度カードを置いてもらってください。",
+                "Place the card again when the network is back.",
+            ),
+        },
+        ProblemCode::EvidenceNotOpened => Entry {
+            status: 400,
+            culprit: Culprit::Terminal,
+            title: (
+                "端末の安全チップからの内容を開けませんでした。",
+                "What the terminal's Secure Element sealed cannot be opened.",
+            ),
+            vendor: (
+                "封緘が、この evidence_key とかざし文のものではありません。SE は再活性化のたびに鍵を替えます。",
+                "The seal does not fit this evidence_key and statement; the SE changes its key at every arming.",
+            ),
+            action: (
+                "もう一度置いてください。続くときは端末の電源を入れ直してください。",
+                "Try again; if it persists switch the terminal off and on.",
+            ),
+        },
+        ProblemCode::CardProfileNotAllowed => Entry {
+            status: 403,
+            culprit: Culprit::Card,
+            title: (
+                "このカードとの通信方式は認められていません。",
+                "This card cannot be spoken to in an accepted way.",
+            ),
+            vendor: (
+                "カードに eac がなく、プラットフォームは jicsap を認めていません (card_profiles)。",
+                "The platform's card_profiles leave out the only profile that this card has.",
+            ),
+            action: ("ほかの方法で資格を確認してください。", "Check the insurance in another way."),
+        },
         ProblemCode::CardSignatureInvalid => Entry {
             status: 403,
             culprit: Culprit::Card,
@@ -466,6 +511,22 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
             action: (
                 "もう一度置いてください。続くときは市区町村の窓口を案内してください。",
                 "Place it again; if it persists refer the person to the municipality.",
+            ),
+        },
+        ProblemCode::CardTouchesUsedUp => Entry {
+            status: 429,
+            culprit: Culprit::Card,
+            title: (
+                "このカードは、この端末での今日の回数の上限に達しました。",
+                "This card has reached today's limit at this terminal.",
+            ),
+            vendor: (
+                "SE が同じカードの回数を日ごとに数えています (touches_per_card_and_day)。",
+                "The Secure Element counts each card's touches per day (touches_per_card_and_day).",
+            ),
+            action: (
+                "前の結果を使うか、別の端末を使ってください。",
+                "Use the earlier answer, or another terminal.",
             ),
         },
         ProblemCode::ConsentDeclined => Entry {

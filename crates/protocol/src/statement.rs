@@ -61,23 +61,27 @@ impl Purposes {
     }
 }
 
-/// How the institution key was made usable, as the terminal says it inside the signed bytes.
+/// How the institution key was made usable, as the Secure Element says it inside the signed bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TouchMode {
     /// Armed by the platform at power-on (report fig. 2).
     Online,
+    /// Armed by a physician's HPKI card while the network is down (report fig. 4).
+    Offline,
 }
 
 impl TouchMode {
     const fn to_byte(self) -> u8 {
         match self {
             Self::Online => 0,
+            Self::Offline => 1,
         }
     }
 
     const fn from_byte(byte: u8) -> Result<Self, StatementError> {
         match byte {
             0 => Ok(Self::Online),
+            1 => Ok(Self::Offline),
             _ => Err(StatementError::Mode),
         }
     }
@@ -112,7 +116,7 @@ pub enum StatementError {
 /// |---|---|---|
 /// | 0 | 4 | `KZTS` |
 /// | 4 | 1 | version, 1 |
-/// | 5 | 1 | mode |
+/// | 5 | 1 | mode: 0 online, 1 offline |
 /// | 6 | 2 | purposes, big-endian bits |
 /// | 8 | 10 | institution code, ASCII digits |
 /// | 18 | 32 | SHA-256 of the terminal's TLS SubjectPublicKeyInfo |
@@ -230,6 +234,17 @@ mod tests {
     #[test]
     fn round_trip() {
         assert_eq!(TouchStatement::parse(&sample().encode()), Ok(sample()));
+    }
+
+    #[test]
+    fn modes_are_two() {
+        for mode in [TouchMode::Online, TouchMode::Offline] {
+            let statement = TouchStatement { mode, ..sample() };
+            assert_eq!(TouchStatement::parse(&statement.encode()), Ok(statement));
+        }
+        let mut bytes = sample().encode();
+        bytes[5] = 2;
+        assert_eq!(TouchStatement::parse(&bytes), Err(StatementError::Mode));
     }
 
     #[test]
