@@ -400,7 +400,10 @@ fn private_files(town: &Town) -> std::io::Result<Vec<PathBuf>> {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
             let path = entry.path();
-            let is_image = path.file_name().is_some_and(|name| name == "secure-element.json");
+            // The state holds the secret behind the day's card counts.
+            let is_image = path
+                .file_name()
+                .is_some_and(|name| name == "secure-element.json" || name == "secure-element.state");
             if entry.file_type()?.is_dir() {
                 folders.push(path);
             } else if is_key_folder || is_image || path.extension().is_some_and(|end| end == "key") {

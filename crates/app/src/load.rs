@@ -15,13 +15,12 @@ use anyhow::Context as _;
 use chassis::client::Client;
 use chassis::config::TlsFiles;
 use chassis::tls::{self, ClientAuth};
-use corpus::{Corpus, SignedTouch, TouchParts};
+use corpus::{Arming, Corpus, SignedTouch, TouchParts};
 use floor::Floor;
 use hdrhistogram::Histogram;
 use profile::Profile;
-use protocol::eligibility_v1::{NONCE_PATH, NonceResponse};
+use protocol::eligibility_v1::{UNLOCK_PATH, UnlockResponse};
 use protocol::entropy::Seeded;
-use protocol::statement::FreshnessNonce;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -91,10 +90,10 @@ pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<Exit> {
         tokio::task::spawn_blocking(move || Corpus::prepare(&preparing.0, &preparing.1, printer)).await??;
     let corpus = Arc::new(corpus);
     let (_, host) = town.rooms.eligibility.url.split_once("://").context("the platform's URL")?;
-    let (wires, nonces) = connect(&town, &corpus, host).await?;
+    let (wires, armings) = connect(&town, &corpus, host).await?;
     let (signing, name) = (Arc::clone(&corpus), host.to_owned());
     let touches = tokio::task::spawn_blocking(move || {
-        corpus::sign(&signing, &nonces, profile.checks(), &name, printer)
+        corpus::sign(&signing, &armings, profile.checks(), &name, printer)
     })
     .await??;
     let measured_touch = touches.iter().flatten().next().context("no touch")?;
@@ -122,27 +121,23 @@ pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<Exit> {
     Ok(if report.wrong_answers == 0 { Exit::Done } else { Exit::Refused })
 }
 
-async fn connect(
-    town: &Town,
-    corpus: &Corpus,
-    host: &str,
-) -> anyhow::Result<(Vec<TlsWire>, Vec<FreshnessNonce>)> {
+async fn connect(town: &Town, corpus: &Corpus, host: &str) -> anyhow::Result<(Vec<TlsWire>, Vec<Arming>)> {
     let mut wires = Vec::with_capacity(corpus.terminals.len());
-    let mut nonces = Vec::with_capacity(corpus.terminals.len());
-    let request = post(host, NONCE_PATH, b"{}");
+    let mut armings = Vec::with_capacity(corpus.terminals.len());
     for terminal in &corpus.terminals {
         let config = tls::client_config(&town.rooms.eligibility.ca, Some(&terminal.files))?;
         let stream = TcpStream::connect(host).await.with_context(|| format!("connecting to {host}"))?;
         stream.set_nodelay(true)?;
         let name = rustls::pki_types::ServerName::try_from("localhost")?;
         let mut wire = Wire::new(TlsConnector::from(config).connect(name, stream).await?);
+        let request = post(host, UNLOCK_PATH, &serde_json::to_vec(&terminal.unlock_request())?);
         let response = wire.exchange(&request).await?;
-        anyhow::ensure!(response.status == 200, "no nonce: {}", String::from_utf8_lossy(response.body));
-        let nonce: NonceResponse = serde_json::from_slice(response.body)?;
-        nonces.push(nonce.next_nonce);
+        anyhow::ensure!(response.status == 200, "not armed: {}", String::from_utf8_lossy(response.body));
+        let response: UnlockResponse = serde_json::from_slice(response.body)?;
+        armings.push(terminal.armed(&response)?);
         wires.push(wire);
     }
-    Ok((wires, nonces))
+    Ok((wires, armings))
 }
 
 /// What a run left behind.
@@ -267,6 +262,7 @@ fn measure_floor(
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
     let batch = batch.round().max(1.0) as usize;
     Ok(Floor {
+        open_seal_us: floor::open_seal(parts)?,
         rsa_verify_us: floor::rsa_verify(&parts.public_key, &parts.statement, &parts.signature)?,
         tls_records_us: floor::tls_records(server, client, request_len, response_len)?,
         http_us: floor::http(corpus.terminals.len().min(64), request_len - 150, response_len - 150)?,
@@ -345,9 +341,10 @@ fn print(report: &Report, json: bool) -> anyhow::Result<()> {
     );
     let f = &report.floor;
     println!(
-        "  floor {:.1} us = RSA verify {:.1} + TLS records {:.1} + HTTP {:.1} + look-up {:.1} + log append {:.1} ({:.1} records per sync)",
+        "  floor {:.1} us = RSA verify {:.1} + seal {:.1} + TLS records {:.1} + HTTP {:.1} + look-up {:.1} + log append {:.1} ({:.1} records per sync)",
         report.floor_cpu_us,
         f.rsa_verify_us,
+        f.open_seal_us,
         f.tls_records_us,
         f.http_us,
         f.look_up_us,

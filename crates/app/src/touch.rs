@@ -11,10 +11,12 @@ use crate::output::{self, Exit};
 use crate::town::Town;
 use anyhow::{Context as _, bail};
 use card::EmulatedCard;
+use card::secure_element::touch_protocol::NEXT_COMMAND;
 use card::trace::RecordedCard;
 use card_io::vpcd::CardServer;
 use chassis::client::{Client, Reply};
 use chassis::entropy::SystemEntropy;
+use protocol::answer::CardProfile;
 use protocol::problem::{Problem, ProblemCode};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -252,7 +254,10 @@ async fn answer_question(desk: &DeskApi, asked: u64, token: &str) -> anyhow::Res
 pub(crate) fn print_ladder(touched: &Touched) {
     let report = &touched.report;
     println!("{} のカード / {}'s card", touched.person, touched.person);
-    for (place, step) in report.steps.iter().enumerate() {
+    // Between two commands of the card the Secure Element has its word; where that is only the next
+    // command, the rows are added up in one.
+    let (handed_on, told): (Vec<_>, Vec<_>) = report.steps.iter().partition(|step| step.name == NEXT_COMMAND);
+    for (place, step) in told.into_iter().enumerate() {
         let party = match step.place {
             StepPlace::Card => "カード card",
             StepPlace::SecureElement => "安全チップ SE",
@@ -269,12 +274,24 @@ pub(crate) fn print_ladder(touched: &Touched) {
         );
     }
     println!(
+        "      {:<44} {:>8.2} ms  安全チップ SE",
+        format!("{NEXT_COMMAND} (× {})", handed_on.len()),
+        handed_on.iter().map(|step| step.ms).sum::<f64>()
+    );
+    println!(
         "  OK のあとの往復 {} 回、カードの署名 {} 回 / {} network round trip after OK, {} card signature",
         report.network_round_trips,
         report.card_signatures,
         report.network_round_trips,
         report.card_signatures
     );
+    if let Some(profile) = report.profile {
+        let (ja, en) = match profile {
+            CardProfile::Eac => ("カードとの通信は暗号化", "card traffic encrypted"),
+            CardProfile::Jicsap => ("カードとの通信は平文", "card traffic in the clear"),
+        };
+        println!("  {} ({ja} / {en})", profile.as_str());
+    }
     if let Some(problem) = report.problem() {
         output::print_problem(problem);
     }

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// Name of the description in the town's folder.
 pub(crate) const TOWN_FILE: &str = "town.json";
-
-/// Version of the town's files. A town of another version is refused: its cards and stores are others.
+/// Version of what a town's folder holds. A town of another version has other keys and other files, and
+/// nothing in it is worth taking along.
 pub(crate) const TOWN_VERSION: u32 = 2;
 
 /// What every room has.
@@ -260,6 +260,26 @@ mod tests {
         assert!(town(["/a/x", "/b/x", "/c/x"]).ensure_separate_stores().is_ok());
         assert!(town(["/a/x", "/b/x", "/a/x"]).ensure_separate_stores().is_err());
         assert!(town(["/a", "/a/b", "/c"]).ensure_separate_stores().is_err());
+    }
+
+    #[test]
+    fn a_town_of_another_version_is_refused_in_both_languages() {
+        let dir = std::env::temp_dir().join(format!("kazasu-town-version-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let told = |text: &str| {
+            std::fs::write(dir.join(TOWN_FILE), text).unwrap();
+            Town::find(&dir).map(|found| found.is_some()).map_err(|error| format!("{error:#}"))
+        };
+        // As the first version wrote it, with other things in it.
+        let first = told(r#"{"version":1,"seed":7,"rooms":[]}"#).unwrap_err();
+        for words in ["フォルダを消して", "remove the folder", "1", &dir.display().to_string()] {
+            assert!(first.contains(words), "{words}: {first}");
+        }
+        assert!(told("{").unwrap_err().contains("cannot be read"));
+        let now = Town { dir: dir.clone(), ..town(["/a", "/b", "/c"]) };
+        assert_eq!(told(&serde_json::to_string(&now).unwrap()), Ok(true));
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert!(Town::find(&dir).unwrap().is_none());
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What a touch costs: parsing, the card's commands with and without RSA, certificate check, the whole
-//! dialogue in memory.
+//! dialogue in memory, and how that compares to its cryptography alone.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,22 +14,128 @@ mod town;
 #[path = "../tests/it/eac_town.rs"]
 mod eac_town;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use card::EmulatedCard;
 use card::apdu::{CommandApdu, StatusWord};
-use card::cvc::{Cvc, CvcAuthority, KeyReference};
+use card::cvc::{Cvc, CvcAuthority, CvcChain, CvcIssuer, CvcPublicKey, KeyReference};
 use card::eac;
 use card::eac::secure_messaging::{CardChannel, SessionKeys, TerminalChannel};
 use card::image::Layout;
 use card::rsa_key::CardRsaKey;
 use divan::{Bencher, black_box};
 use eac_town::EacTown;
+use protocol::answer::CardProfile;
 use protocol::entropy::Seeded;
+use protocol::sealed_evidence::{Evidence, EvidencePrivateKey, EvidenceSealing};
+use protocol::statement::TouchStatement;
+use protocol::unlock::UnlockPolicy;
 use town::{AUTHORITY, Terminal, adult, external_authenticate, hex, load, proof, send, status};
 
 fn main() {
     // Keys are made before the clock runs.
     std::sync::LazyLock::force(&AUTHORITY);
     divan::main();
+    // `cargo test` runs benches once, to see that they do.
+    let rounds = if std::env::args().any(|argument| argument == "--bench") { 400 } else { 1 };
+    let (touch, cryptography) = touch_and_cryptography(rounds);
+    println!(
+        "jicsap: whole touch {touch:.0} us, its cryptography alone {cryptography:.0} us, ratio {:.3}",
+        touch / cryptography
+    );
+}
+
+/// Median microseconds of a whole touch in process, and of its cryptography alone, taken in turns so that
+/// both see the same machine.
+#[expect(clippy::disallowed_methods, reason = "a bench looks at the clock")]
+fn touch_and_cryptography(rounds: usize) -> (f64, f64) {
+    let (mut terminal, mut patient) = (Terminal::locked(&AUTHORITY), adult());
+    terminal.unlock(without_limits).unwrap();
+    let mut alone = JicsapCryptography::new();
+    let median = |mut times: Vec<std::time::Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2].as_secs_f64() * 1e6
+    };
+    let (mut touches, mut operations) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let start = std::time::Instant::now();
+        black_box(terminal.touch(&mut patient).unwrap());
+        touches.push(start.elapsed());
+        let start = std::time::Instant::now();
+        alone.run();
+        operations.push(start.elapsed());
+    }
+    (median(touches), median(operations))
+}
+
+fn without_limits(policy: &mut UnlockPolicy) {
+    policy.uses_max = u32::MAX;
+    policy.touches_per_card_and_day = u16::MAX;
+}
+
+/// Every cryptographic operation of a `jicsap` touch, on the bytes of one, and nothing else.
+struct JicsapCryptography {
+    institution: CvcAuthority,
+    chain: CvcChain,
+    root: CvcPublicKey,
+    holder: CardRsaKey,
+    certificate: Vec<u8>,
+    sealing: EvidenceSealing,
+    secret: aws_lc_rs::hmac::Key,
+    statement: TouchStatement,
+}
+
+impl JicsapCryptography {
+    fn new() -> Self {
+        let institution = CvcAuthority::new(
+            KeyReference::numbered(7_200_003, 42).unwrap(),
+            CardRsaKey::generate().unwrap(),
+        );
+        let chain = AUTHORITY.chain_for(institution.private_key());
+        let holder = CardRsaKey::generate().unwrap();
+        let certificate = town::certificate(&holder, &[0x55; 250]);
+        let evidence = EvidencePrivateKey::draw(&mut Seeded::new(1)).unwrap();
+        let mut terminal = Terminal::armed(&AUTHORITY);
+        let touch = terminal.touch(&mut adult()).unwrap();
+        Self {
+            root: AUTHORITY.root.public_key().unwrap(),
+            sealing: evidence.sealing(evidence.public()).unwrap(),
+            secret: aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[7; 32]),
+            statement: TouchStatement::parse(touch.statement.as_slice()).unwrap(),
+            institution,
+            chain,
+            holder,
+            certificate,
+        }
+    }
+
+    fn run(&mut self) {
+        // Secure Element: which card, and whether it has a touch left; asked twice, counted once.
+        let hash = digest(&SHA256, black_box(&self.certificate));
+        for _ in 0..3 {
+            black_box(aws_lc_rs::hmac::sign(&self.secret, hash.as_ref()));
+        }
+        // Card: two certificates.
+        self.chain.verify(&self.root).unwrap();
+        // Secure Element: the proof; card: its check.
+        let leaf = &self.chain.leaf.body().subject;
+        let signed = card::external_authenticate_bytes(&[7; 16], &leaf.reference());
+        let proof = self.institution.sign_body(&signed).unwrap();
+        leaf.verify(&signed, &proof).unwrap();
+        // Card: the one signature; Secure Element: its check, and the seal.
+        let encoded = self.statement.encode();
+        let hash: [u8; 32] = digest(&SHA256, &encoded).as_ref().try_into().unwrap();
+        let signature = self.holder.sign_sha256_digest(&hash).unwrap();
+        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, self.holder.spki_der())
+            .verify(&encoded, &signature)
+            .unwrap();
+        let evidence = Evidence {
+            profile: CardProfile::Jicsap,
+            signature: &signature,
+            auth_certificate: &self.certificate,
+        };
+        black_box(self.sealing.seal(&self.statement, &evidence).unwrap());
+    }
 }
 
 #[divan::bench]
@@ -142,7 +248,7 @@ fn card_signature_over_data_as_given(bencher: Bencher) {
 fn whole_touch(bencher: Bencher) {
     let mut patient = adult();
     let mut terminal = Terminal::locked(&AUTHORITY);
-    terminal.unlock(|policy| policy.uses_max = u32::MAX).unwrap();
+    terminal.unlock(without_limits).unwrap();
     bencher.bench_local(|| terminal.touch(&mut patient).unwrap());
 }
 

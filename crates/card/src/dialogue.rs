@@ -6,8 +6,9 @@
 //!
 //! | module | does | ends with |
 //! |---|---|---|
-//! | [`institution_auth`] | one touch: proves the institution, gets the one signature | evidence |
+//! | [`institution_auth`] | one touch: carries bytes between card and Secure Element | sealed evidence |
 //! | [`power_on`] | arms the Secure Element with the platform's policy | what was armed |
+//! | [`physician_unlock`] | arms it with a physician's signature while the network is down | – |
 //! | [`recognise`] | says which card lies there | its kind |
 //! | [`card_status`] | asks what a card says about itself | functions and tries left |
 //! | [`read_certificates`] | reads certificate files | their bytes |
@@ -19,9 +20,10 @@
 
 mod card_reading;
 pub mod card_status;
-mod der_file;
+pub(crate) mod der_file;
 pub mod hpki_sign;
 pub mod institution_auth;
+pub mod physician_unlock;
 pub mod pin_sign;
 pub mod power_on;
 pub mod read_attributes;
@@ -133,6 +135,12 @@ pub enum DialogueError {
     /// The card has no such HPKI application.
     #[error("this is not an HPKI card")]
     NotAnHpkiCard,
+    /// The Secure Element has counted this card's touches of today, and there are none left.
+    #[error("this card has had its touches at this terminal for today")]
+    TouchesUsedUp,
+    /// The card knows none of the profiles that the platform allows.
+    #[error("the card knows no profile that the platform allows")]
+    ProfileNotAllowed,
     /// Wrong PIN or password.
     #[error("wrong PIN or password, {tries_left} tries left")]
     SecretWrong {
@@ -148,7 +156,7 @@ pub enum DialogueError {
 }
 
 /// A step of a dialogue: its name and who answers.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Step {
     pub(crate) name: &'static str,
     pub(crate) to: Party,
@@ -235,6 +243,6 @@ pub(crate) fn jpki_selected(response: &[u8]) -> Result<(), DialogueError> {
 }
 
 /// The card's signature command over a SHA-256 (`80 2A 02`), with the key behind this short reference.
-pub(crate) fn sign_digest_command(short_reference: u8, sha256: &[u8]) -> Result<Vec<u8>, DialogueError> {
-    Ok(CommandBuilder::new(0x80, 0x2A, 0x02, 0x80 | short_reference).data(sha256).expect(256).encode()?)
+pub(crate) fn sign_digest_command(short_reference: u8, sha256: &[u8]) -> Result<Vec<u8>, ApduError> {
+    CommandBuilder::new(0x80, 0x2A, 0x02, 0x80 | short_reference).data(sha256).expect(256).encode()
 }

@@ -20,7 +20,7 @@
 //! | [`my_number_card`] | the patient's card: its layout, and contents for one holder |
 //! | [`hpki_card`] | a health professional's card: its layout, and contents for one holder |
 //! | [`pkcs15`] | the files by which programs find keys and certificates, ISO/IEC 7816-15 |
-//! | [`secure_element`] | the terminal's second card, which holds the institution key |
+//! | [`secure_element`] | the terminal's second card: holds the institution key, drives the touch, seals the evidence |
 //! | [`dialogue`] | the terminal side of everything above |
 //! | [`trace`] | recorded dialogues: text format, replay, comparison |
 //!
@@ -31,7 +31,8 @@
 //!   not come out, whatever the command.
 //! - No sequence of failed institution authentications touches a PIN counter.
 //! - The Secure Element signs nothing but its own domain tag, the card's challenge and its own key
-//!   reference, and never without a consent hash.
+//!   reference, and never without a consent hash. It gives out neither its certificates nor what a card
+//!   answered, but under seal.
 //! - No bytes from the other side make either side panic.
 
 pub mod apdu;

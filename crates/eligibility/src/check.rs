@@ -1,7 +1,8 @@
 //! One check (report fig. 2): evidence in, answer out, recorded before it leaves.
 //!
-//! Order: cheap refusals first (terminal, statement, counter, nonce), then the path of the certificate
-//! (kept from an earlier check where possible), the card's signature, the revocation status, the
+//! Order: cheap refusals first (terminal, statement, counter, nonce), then the seal (its key kept from the
+//! first check of an arming), the path of the certificate (kept from an earlier check where possible), the
+//! card's signature, the revocation status, the
 //! coverage, the pure decision, the durable record. The serial comes from the verified certificate and
 //! from nowhere else.
 
@@ -13,11 +14,11 @@ use crate::replay::{Freshness, Remembered, judge};
 use crate::store::LastOutcome;
 use pki::revocation::{RevocationReason, Status, UnknownCause};
 use pki::validate::{self, CertificateGood, CertificateProblem, OnUnknownStatus, PathGood, Profile};
-use protocol::answer::{Answer, CivilDate, Proof, ProofMethod};
+use protocol::answer::{Answer, CardProfile, CivilDate, Proof, ProofMethod};
 use protocol::eligibility_v1::{CheckRequest, CheckResponse};
 use protocol::ids::{AuthCertSerial, TerminalKeyHash};
 use protocol::problem::{Language, WireNonce};
-use protocol::statement::TouchStatement;
+use protocol::statement::{STATEMENT_LEN, StatementError, TouchMode, TouchStatement};
 use protocol::time::UnixSeconds;
 use std::sync::Arc;
 
@@ -72,14 +73,14 @@ async fn check_known(
     body: &[u8],
     language: Language,
 ) -> Result<Outcome, Refusal> {
-    let request: CheckRequest =
+    let mut request: CheckRequest =
         serde_json::from_slice(body).map_err(|e| Refusal::Malformed(e.to_string()))?;
     let statement = TouchStatement::parse(&request.statement)?;
     let terminal = known.registered.terminal_key_hash;
     if statement.terminal_key_hash != terminal {
         return Err(Refusal::OtherTerminal);
     }
-    let touch_sha256 = sha256_of([&request.statement[..], &request.signature]);
+    let touch_sha256 = sha256_of([&request.statement[..], request.sealed.as_ref()]);
     // Held to the end: two requests with one counter must not both be new.
     let slot = platform.ledger.slot(&terminal);
     let mut last = slot.lock().await;
@@ -97,14 +98,12 @@ async fn check_known(
     }
     let now = platform.clock.now();
     check_statement(platform, known, &statement, now)?;
-    let path = card_path(platform, &request.auth_certificate, now)?;
-    let _signed =
-        path.verify_signature(&request.statement, &request.signature).map_err(|_| Refusal::CardSignature)?;
+    let (path, profile) = open_evidence(platform, &terminal, &mut request, &statement, now)?;
     let serial = holder_serial(&path)?;
 
     // From here on the touch is real: whatever the outcome, it is recorded and the counter is used up.
     let number = platform.take_audit_record_number();
-    let judged = judge_holder(platform, &path, &serial, &request, now);
+    let judged = judge_holder(platform, &path, &serial, profile, now);
     let outcome = match judged {
         Ok(answer) => {
             metrics::counter!("kazasu_checks_answered_total").increment(1);
@@ -144,6 +143,9 @@ fn check_statement(
     statement: &TouchStatement,
     now: UnixSeconds,
 ) -> Result<(), Refusal> {
+    if statement.mode == TouchMode::Offline {
+        return Err(Refusal::Offline);
+    }
     if statement.institution != known.registered.institution {
         return Err(Refusal::OtherInstitution);
     }
@@ -154,6 +156,29 @@ fn check_statement(
         return Err(Refusal::TimeOff { offset_seconds, tolerance_seconds });
     }
     if statement.consent_text_hash == known.consent_text_hash { Ok(()) } else { Err(Refusal::ConsentUnknown) }
+}
+
+/// Breaks the seal: the card's certificate with its validated path, under which its signature over the
+/// statement holds, and the dialogue by which the Secure Element got them.
+fn open_evidence(
+    platform: &Platform,
+    terminal: &TerminalKeyHash,
+    request: &mut CheckRequest,
+    statement: &TouchStatement,
+    now: UnixSeconds,
+) -> Result<(Arc<PathGood>, CardProfile), Refusal> {
+    let CheckRequest { statement: encoded, evidence_key, sealed } = request;
+    let encoded: &[u8; STATEMENT_LEN] = encoded.as_slice().try_into().map_err(|_| StatementError::Length)?;
+    let own = platform.keys.evidence();
+    let touch = (encoded, statement.counter);
+    let evidence = platform.opening_keys.open(own, terminal, evidence_key, touch, sealed)?;
+    if !platform.unlock.card_profiles.allows(evidence.profile) {
+        return Err(Refusal::ProfileNotAllowed(evidence.profile));
+    }
+    let path = card_path(platform, evidence.auth_certificate, now)?;
+    let _signed = path.verify_signature(encoded, evidence.signature).map_err(|_| Refusal::CardSignature)?;
+    metrics::counter!("kazasu_touches_total", "profile" => evidence.profile.as_str()).increment(1);
+    Ok((path, evidence.profile))
 }
 
 /// The validated path of this certificate: kept, or validated now (RFC 5280 §6.1).
@@ -175,7 +200,7 @@ fn judge_holder(
     platform: &Platform,
     path: &PathGood,
     serial: &AuthCertSerial,
-    request: &CheckRequest,
+    profile: CardProfile,
     now: UnixSeconds,
 ) -> Result<Answer, Refusal> {
     let good = match holder_status(platform, path, now) {
@@ -193,7 +218,7 @@ fn judge_holder(
     let lookup = found.pop().ok_or(crate::store::StoreError::Unreadable("a look-up without a result"))?;
     let proof = Proof {
         method: ProofMethod::SeTerminal,
-        profile: request.profile,
+        profile,
         certificate_status_age_seconds: good.status_age_seconds().unwrap_or(0),
     };
     Ok(decide(&good, &lookup, &japanese_day(now), proof))

@@ -1,6 +1,7 @@
 //! Configuration of the platform. Nothing that decides trust has a default.
 
 use chassis::config::TlsFiles;
+use protocol::answer::AllowedProfiles;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,7 +30,6 @@ pub struct Config {
     #[serde(default)]
     pub freshness: Freshness,
     /// How Secure Elements are armed.
-    #[serde(default)]
     pub unlock: Unlock,
 }
 
@@ -75,17 +75,44 @@ impl Default for Freshness {
 
 /// How Secure Elements are armed.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct Unlock {
     /// For how long, in seconds: at most a working day, so that a stolen terminal dies by itself.
+    #[serde(default = "validity_seconds")]
     pub validity_seconds: u64,
     /// For how many touches.
+    #[serde(default = "uses_max")]
     pub uses_max: u32,
+    /// How many touches one card gets at one terminal on one civil day (report, safeguard 6): more than
+    /// a patient needs, fewer than somebody who tries things out.
+    #[serde(default = "touches_per_card_and_day")]
+    pub touches_per_card_and_day: u16,
+    /// Which card dialogues are taken. No default: with `jicsap` in it, whoever listens between card and
+    /// reader sees the certificate.
+    pub card_profiles: AllowedProfiles,
 }
 
-impl Default for Unlock {
-    fn default() -> Self {
-        Self { validity_seconds: 12 * 3600, uses_max: 2000 }
+const fn validity_seconds() -> u64 {
+    12 * 3600
+}
+
+const fn uses_max() -> u32 {
+    2000
+}
+
+const fn touches_per_card_and_day() -> u16 {
+    20
+}
+
+impl Unlock {
+    /// The usual limits, with these dialogues.
+    pub const fn usual(card_profiles: AllowedProfiles) -> Self {
+        Self {
+            validity_seconds: validity_seconds(),
+            uses_max: uses_max(),
+            touches_per_card_and_day: touches_per_card_and_day(),
+            card_profiles,
+        }
     }
 }
 

@@ -4,7 +4,9 @@ use crate::nonce::NonceProblem;
 use crate::store::StoreError;
 use pki::revocation::RevocationReason;
 use pki::validate::CertificateProblem;
+use protocol::answer::CardProfile;
 use protocol::problem::{Problem, ProblemCode};
+use protocol::sealed_evidence::EvidenceError;
 use protocol::statement::StatementError;
 
 /// A refusal, by culprit.
@@ -51,6 +53,15 @@ pub enum Refusal {
         /// The highest counter accepted from this terminal.
         highest: u64,
     },
+    /// The statement was made offline; there is no visit ledger to hold it against yet.
+    #[error("an offline statement")]
+    Offline,
+    /// The sealed evidence.
+    #[error("evidence: {0}")]
+    Evidence(#[from] EvidenceError),
+    /// The card dialogue is not among the allowed ones.
+    #[error("the card profile \"{}\" is not allowed", .0.as_str())]
+    ProfileNotAllowed(CardProfile),
     /// The card's signature.
     #[error("the card's signature does not hold")]
     CardSignature,
@@ -88,6 +99,9 @@ impl Refusal {
                 of(P::NonceExpired).with_detail(expired.to_string())
             }
             Self::Replayed { .. } => of(P::StatementReplayed).with_detail(self.to_string()),
+            Self::Offline => of(P::StatementOffline),
+            Self::Evidence(why) => of(P::EvidenceNotOpened).with_detail(why.to_string()),
+            Self::ProfileNotAllowed(_) => of(P::CardProfileNotAllowed).with_detail(self.to_string()),
             Self::CardSignature => of(P::CardSignatureInvalid),
             Self::Certificate(problem) => certificate_problem(problem),
             Self::Store(_) | Self::Log(_) | Self::OwnKey => {

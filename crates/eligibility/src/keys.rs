@@ -1,5 +1,5 @@
-//! The platform's own secrets: the unlock key that arms Secure Elements, the nonce secret, and the
-//! secret behind holder tags. Made once, kept in files of mode 0600, never in a log or an answer.
+//! The platform's own secrets: the unlock key that arms Secure Elements, the key that opens their
+//! evidence, the nonce secret, and the secret behind holder tags. Made once, kept in files of mode 0600, never in a log or an answer.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::hmac;
@@ -7,8 +7,12 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use protocol::entropy::Entropy;
 use protocol::ids::AuthCertSerial;
+use protocol::sealed_evidence::EvidencePrivateKey;
 use std::path::Path;
 use zeroize::Zeroizing;
+
+/// File of the evidence key's secret: 32 octets, big-endian.
+const EVIDENCE_FILE: &str = "evidence.secret";
 
 /// Why the keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +33,7 @@ pub enum KeysError {
 /// The secrets of one platform.
 pub struct PlatformKeys {
     unlock: EcdsaKeyPair,
+    evidence: EvidencePrivateKey,
     nonce_secret: Zeroizing<[u8; 32]>,
     holder_tag: hmac::Key,
 }
@@ -66,6 +71,15 @@ impl PlatformKeys {
         })?;
         let unlock = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &unlock)
             .map_err(|_| KeysError::Unusable("unlock.p8"))?;
+        let evidence = read_or_make(&folder.join(EVIDENCE_FILE), || {
+            EvidencePrivateKey::draw_scalar(entropy).ok().map(|scalar| scalar.to_vec())
+        })?;
+        let evidence = evidence
+            .as_slice()
+            .try_into()
+            .ok()
+            .and_then(|scalar| EvidencePrivateKey::from_scalar(scalar).ok())
+            .ok_or(KeysError::Unusable(EVIDENCE_FILE))?;
         let mut secret = |name: &'static str| {
             let bytes = read_or_make(&folder.join(name), || {
                 let mut bytes = vec![0u8; 32];
@@ -76,7 +90,13 @@ impl PlatformKeys {
         };
         let nonce_secret = secret("nonce.secret")?;
         let holder_secret = secret("holder-tag.secret")?;
-        Ok(Self { unlock, nonce_secret, holder_tag: hmac::Key::new(hmac::HMAC_SHA256, &holder_secret[..]) })
+        let holder_tag = hmac::Key::new(hmac::HMAC_SHA256, &holder_secret[..]);
+        Ok(Self { unlock, evidence, nonce_secret, holder_tag })
+    }
+
+    /// The key that opens evidence.
+    pub const fn evidence(&self) -> &EvidencePrivateKey {
+        &self.evidence
     }
 
     /// The nonce secret.

@@ -5,6 +5,7 @@
 //! | [`http`] | decode, limits, map refusals to problems |
 //! | [`check`] | one check, from evidence to recorded answer |
 //! | [`decide`] | the pure decision |
+//! | [`evidence`] | opens what the Secure Element sealed |
 //! | [`unlock`] | arms a Secure Element at power-on; hands out nonces |
 //! | [`nonce`], [`replay`] | freshness without stored state; replay for one integer per terminal |
 //! | [`revocation`], [`path_cache`] | certificate status in memory; validated paths |
@@ -15,7 +16,8 @@
 //!
 //! Invariants:
 //! - No answer leaves before its audit record is durable; every real touch has exactly one record.
-//! - The serial comes from the certificate that was verified. There is no field for another one.
+//! - The serial comes from the certificate that was verified. There is no field for another one, and the
+//!   certificate itself comes under a seal that only this room opens.
 //! - A status that is missing or too old is *unknown*, and unknown is refused.
 //! - Per terminal the counter only rises; only the last touch repeated byte for byte is answered again.
 //! - No national personal number, no medical ID: there is no type for either here.
@@ -25,6 +27,7 @@ pub mod check;
 pub mod config;
 pub mod decide;
 pub mod error;
+pub mod evidence;
 pub mod hashes;
 pub mod http;
 pub mod keys;

@@ -3,6 +3,7 @@
 use crate::audit::AuditRecord;
 use crate::config::Freshness;
 use crate::error::Refusal;
+use crate::evidence::OpeningKeys;
 use crate::hashes;
 use crate::keys::PlatformKeys;
 use crate::nonce::NonceMint;
@@ -14,6 +15,7 @@ use chassis::durable_log::{DurableLog, Pending};
 use chassis::entropy::SystemEntropy;
 use pki::validate::TrustAnchor;
 use protocol::ids::{AuthCertSerial, TerminalKeyHash};
+use protocol::sealed_evidence::EvidencePublicKey;
 use protocol::statement::{FreshnessNonce, Purposes};
 use protocol::time::{Clock, UnixSeconds};
 use std::collections::HashMap;
@@ -71,6 +73,7 @@ pub struct Platform {
     pub(crate) mint: NonceMint,
     pub(crate) ledger: ReplayLedger,
     pub(crate) paths: PathCache,
+    pub(crate) opening_keys: OpeningKeys,
     next_audit_record: AtomicU64,
     registrations: Mutex<HashMap<TerminalKeyHash, (UnixSeconds, Arc<KnownTerminal>)>>,
 }
@@ -105,6 +108,7 @@ impl Platform {
             mint: NonceMint::new(parts.keys.nonce_secret(), parts.freshness.nonce_validity_seconds),
             ledger: ReplayLedger::from_outcomes(outcomes),
             paths: PathCache::new(PATHS_KEPT),
+            opening_keys: OpeningKeys::default(),
             next_audit_record: AtomicU64::new(next_audit_record),
             registrations: Mutex::default(),
             store: parts.store,
@@ -143,6 +147,16 @@ impl Platform {
             Standing::Active => Ok(known),
             Standing::Suspended => Err(Refusal::TerminalSuspended),
         }
+    }
+
+    /// The evidence keys agreed with Secure Elements so far, for tests and whoever watches memory.
+    pub const fn opening_keys(&self) -> &OpeningKeys {
+        &self.opening_keys
+    }
+
+    /// The public evidence key: for whom Secure Elements seal.
+    pub const fn evidence_public_key(&self) -> &EvidencePublicKey {
+        self.keys.evidence().public()
     }
 
     /// The revocation index in force, for whoever renews it.

@@ -1,5 +1,5 @@
 //! Replay protection that costs one integer per terminal: a counter above the highest one durably
-//! seen is new; the last touch (statement and signature) repeated byte for byte gets its answer again; all else is refused.
+//! seen is new; the last touch (statement and seal) repeated byte for byte gets its answer again; all else is refused.
 
 use crate::store::LastOutcome;
 use chassis::durable_log::Pending;

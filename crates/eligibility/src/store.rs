@@ -91,7 +91,7 @@ pub struct Enrolment {
 pub struct LastOutcome {
     /// Highest counter accepted.
     pub counter: u64,
-    /// SHA-256 of the statement and signature that got it.
+    /// SHA-256 of the statement and seal that got it.
     pub touch_sha256: [u8; 32],
     /// HTTP status of the response.
     pub status: u16,

@@ -1,6 +1,7 @@
 //! Power-on (report fig. 2, left): the platform arms a terminal's Secure Element for a bounded time.
 
 use crate::error::Refusal;
+use crate::hashes::sha256;
 use crate::platform::Platform;
 use protocol::eligibility_v1::{NonceResponse, UnlockRequest, UnlockResponse};
 use protocol::ids::SecureElementId;
@@ -25,6 +26,12 @@ pub fn unlock(
         issued_at: now,
         not_after: now.plus(platform.unlock.validity_seconds),
         uses_max: platform.unlock.uses_max,
+        evidence_key: *platform.evidence_public_key(),
+        // Whoever carried this key here may have put another one in its place: then the Secure Element
+        // will not find its own in the policy, and refuse.
+        secure_element_key_hash: sha256(&request.evidence_key.0),
+        profiles: platform.unlock.card_profiles,
+        touches_per_card_and_day: platform.unlock.touches_per_card_and_day,
     };
     let signature = platform.keys.sign_unlock(&policy.signed_bytes()).ok_or(Refusal::OwnKey)?;
     metrics::counter!("kazasu_unlocks_total").increment(1);

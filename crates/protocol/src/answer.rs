@@ -230,9 +230,22 @@ impl CardProfile {
     }
 }
 
-/// Which card dialogues a platform takes: at least one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Which card dialogues a platform takes: at least one. In a config it is the list of their names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(try_from = "Vec<CardProfile>")]
 pub struct AllowedProfiles(u8);
+
+/// A list of profiles with nothing in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("at least one card profile must be allowed: \"eac\", \"jicsap\"")]
+pub struct NoProfile;
+
+impl TryFrom<Vec<CardProfile>> for AllowedProfiles {
+    type Error = NoProfile;
+    fn try_from(profiles: Vec<CardProfile>) -> Result<Self, NoProfile> {
+        Self::of(&profiles).ok_or(NoProfile)
+    }
+}
 
 impl AllowedProfiles {
     /// Every profile there is.
@@ -326,6 +339,13 @@ mod tests {
             assert!(AllowedProfiles::ALL.allows(profile));
         }
         assert_eq!(AllowedProfiles::of(&[]), None);
+        assert_eq!(
+            serde_json::from_str::<AllowedProfiles>(r#"["jicsap","eac"]"#).unwrap(),
+            AllowedProfiles::ALL
+        );
+        for wrong in ["[]", r#"["other"]"#, "3"] {
+            assert!(serde_json::from_str::<AllowedProfiles>(wrong).is_err());
+        }
         for bits in [0, 4, 7, 0x80] {
             assert_eq!(AllowedProfiles::parse(bits), None);
             assert_eq!(CardProfile::from_bit(bits), None);

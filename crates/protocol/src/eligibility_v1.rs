@@ -7,8 +7,9 @@
 //! | `POST /v1/secure-element/unlock` | [`UnlockRequest`] | [`UnlockResponse`] or a problem |
 //! | `POST /v1/nonce` | [`NonceRequest`] | [`NonceResponse`] or a problem |
 
-use crate::answer::{Answer, CardProfile};
+use crate::answer::Answer;
 use crate::base64_bytes;
+use crate::sealed_evidence::{EvidencePublicKey, SealedEvidence};
 use crate::statement::FreshnessNonce;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -22,22 +23,20 @@ pub const NONCE_PATH: &str = "/v1/nonce";
 /// The largest request body a platform reads, in octets. A check with its certificate needs about 2,600.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
-/// One touch, as evidence. There is no field for a serial: the platform takes it from the
-/// certificate that it verified.
+/// One touch, as evidence under seal. There is no field for a serial, nor for the card's certificate or
+/// its signature: only the Secure Element and the platform ever see those.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckRequest {
-    /// The dialogue that made the evidence.
-    pub profile: CardProfile,
     /// The encoded [`crate::statement::TouchStatement`].
     #[serde(with = "base64_bytes")]
     pub statement: Vec<u8>,
-    /// The card's RSA PKCS#1 v1.5 signature over SHA-256 of the statement, 256 octets.
+    /// The Secure Element's evidence key of the arming in which the touch was made, 65 octets.
     #[serde(with = "base64_bytes")]
-    pub signature: Vec<u8>,
-    /// The card-holder authentication certificate, DER.
+    pub evidence_key: EvidencePublicKey,
+    /// Profile, signature and certificate under seal, see [`crate::sealed_evidence`].
     #[serde(with = "base64_bytes")]
-    pub auth_certificate: Vec<u8>,
+    pub sealed: SealedEvidence,
 }
 
 impl fmt::Debug for CheckRequest {
@@ -68,6 +67,9 @@ pub struct UnlockRequest {
     /// The Secure Element's challenge, 16 octets.
     #[serde(with = "base64_bytes")]
     pub challenge: [u8; 16],
+    /// The Secure Element's evidence key for this arming, 65 octets.
+    #[serde(with = "base64_bytes")]
+    pub evidence_key: EvidencePublicKey,
 }
 
 /// A signed policy that arms the Secure Element, and a first nonce.
@@ -108,26 +110,40 @@ pub struct NonceResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    fn check(statement: &str, key: &[u8], sealed: &[u8], more: &str) -> Option<CheckRequest> {
+        let text = format!(
+            r#"{{"statement":"{statement}","evidence_key":"{}","sealed":"{}"{more}}}"#,
+            STANDARD.encode(key),
+            STANDARD.encode(sealed)
+        );
+        serde_json::from_str(&text).ok()
+    }
 
     #[test]
     fn a_client_supplied_serial_is_not_even_a_field() {
-        let with_serial =
-            r#"{"profile":"jicsap","statement":"","signature":"","auth_certificate":"","serial":"01"}"#;
-        assert!(serde_json::from_str::<CheckRequest>(with_serial).is_err());
-        let without = r#"{"profile":"jicsap","statement":"","signature":"","auth_certificate":""}"#;
-        assert!(serde_json::from_str::<CheckRequest>(without).is_ok());
+        assert!(check("", &[4; 65], &[7; 900], "").is_some());
+        for more in ["serial", "signature", "auth_certificate", "profile"] {
+            assert_eq!(check("", &[4; 65], &[7; 900], &format!(r#","{more}":"01""#)), None, "{more}");
+        }
     }
 
     #[test]
     fn wrong_lengths_and_foreign_alphabets_are_refused() {
         assert!(
-            serde_json::from_str::<UnlockRequest>(r#"{"secure_element":"AAAA","challenge":"AAAA"}"#).is_err()
-        );
-        assert!(
-            serde_json::from_str::<CheckRequest>(
-                r#"{"profile":"jicsap","statement":"_-","signature":"","auth_certificate":""}"#
+            serde_json::from_str::<UnlockRequest>(
+                r#"{"secure_element":"AAAA","challenge":"AAAA","evidence_key":"AAAA"}"#
             )
             .is_err()
         );
+        assert_eq!(check("_-", &[4; 65], &[7; 900], ""), None);
+        for key in [&[4; 64][..], &[3; 65], &[4; 66], &[]] {
+            assert_eq!(check("", key, &[7; 900], ""), None);
+        }
+        for sealed in [&[][..], &[7; 272], &[7; 10_000]] {
+            assert_eq!(check("", &[4; 65], sealed, ""), None);
+        }
     }
 }

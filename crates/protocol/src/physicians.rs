@@ -60,6 +60,7 @@ impl HpkiPublicKey {
 /// | 0 | 8 | Secure Element id |
 /// | 8 | 8 | number of the list, big-endian; above the last one that was taken |
 /// | 16 | 256 each | moduli, at most [`PHYSICIANS_MAX`], in rising order |
+#[doc(alias = "医師一覧")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PhysicianList {
     secure_element: SecureElementId,

@@ -1,15 +1,14 @@
 //! Custody of the emulated Secure Element: its image, its memory over a power cut, its arming.
 //!
-//! Invariant: **no response leaves before what it changed is on disk.** The counter is written ahead in
-//! blocks, so that a touch rarely waits for the disk: after a restart the Secure Element carries on behind
-//! every value that can have been given out.
+//! Invariant: **no response leaves before what it changed is on disk.** A touch changes it once: counter and
+//! the card's count of today are written together, before the institution's proof goes to the card.
 
 use crate::platform::Platform;
 use card::EmulatedCard;
 use card::cvc::CvcChain;
 use card::dialogue::power_on::{Armed, PowerOn, Progress};
 use card::rsa_key::CardRsaKey;
-use card::secure_element::{PersistentState, SecureElement, SecureElementImage, UnlockPublicKey};
+use card::secure_element::{PersistentState, SecureElement, SecureElementImage, StateError, UnlockPublicKey};
 use protocol::base64_bytes;
 use protocol::eligibility_v1::{UnlockRequest, UnlockResponse};
 use protocol::entropy::Entropy;
@@ -22,8 +21,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
-/// Counter values reserved on disk at a time.
-pub const COUNTER_BLOCK: u64 = 32;
 const IMAGE_VERSION: u32 = 1;
 
 /// Why there is no Secure Element, or why it gives nothing out.
@@ -47,10 +44,12 @@ pub enum CustodyError {
         problem: String,
     },
     /// The state is not one. It is never made anew over a broken one: its counter would go back.
-    #[error("{}: not a Secure Element's state; restore it, or have the terminal enrolled again", path.display())]
+    #[error("{}: {problem}; restore it, or have the terminal enrolled again", path.display())]
     State {
         /// The file.
         path: PathBuf,
+        /// What is wrong.
+        problem: StateError,
     },
     /// Another process holds this Secure Element. Two would give out the same counter values.
     #[error("{}: another process holds this Secure Element", path.display())]
@@ -139,8 +138,8 @@ struct Held {
     element: SecureElement,
     entropy: Box<dyn Entropy>,
     state_path: PathBuf,
-    /// What is on disk: never behind what was given out.
-    on_disk: PersistentState,
+    /// How many changes of the state are on disk: as many as were given out.
+    written: u64,
     arming: Option<Arming>,
     /// Held for as long as the Secure Element is: see [`CustodyError::InUse`].
     _lock: File,
@@ -171,9 +170,9 @@ impl Custody {
     pub fn open(image: &Path, state: &Path, entropy: Box<dyn Entropy>) -> Result<Self, CustodyError> {
         let lock = lock_beside(state)?;
         let (image, made_at) = read_image(image)?;
-        let on_disk = match std::fs::read(state) {
+        let persistent = match std::fs::read(state).map(Zeroizing::new) {
             Ok(bytes) => PersistentState::from_bytes(&bytes)
-                .map_err(|_| CustodyError::State { path: state.to_path_buf() })?,
+                .map_err(|problem| CustodyError::State { path: state.to_path_buf(), problem })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let factory = PersistentState::factory(made_at);
                 chassis::files::write_private(state, &factory.to_bytes())?;
@@ -181,10 +180,10 @@ impl Custody {
             }
             Err(source) => return Err(CustodyError::Unreadable { path: state.to_path_buf(), source }),
         };
-        let mut element = SecureElement::new(image, on_disk);
+        let mut element = SecureElement::new(image, persistent);
         element.power_on();
-        let state_path = state.to_path_buf();
-        let held = Held { element, entropy, state_path, on_disk, arming: None, _lock: lock };
+        let (state_path, written) = (state.to_path_buf(), element.state_changes());
+        let held = Held { element, entropy, state_path, written, arming: None, _lock: lock };
         Ok(Self(Arc::new(Mutex::new(held))))
     }
 
@@ -201,14 +200,10 @@ impl Custody {
         let mut held = self.lock();
         let Held { element, entropy, .. } = &mut *held;
         let response = element.transmit(command, entropy.as_mut());
-        let now = *held.element.persistent_state();
-        if now.counter() > held.on_disk.counter() || now.time_floor() != held.on_disk.time_floor() {
-            let used = now.counter() > held.on_disk.counter();
-            // A counter that was used reserves the rest of its block; a new time floor alone reserves nothing.
-            let ahead = held.on_disk.counter().saturating_sub(now.counter());
-            let next = now.reserving(if used { COUNTER_BLOCK - 1 } else { ahead });
-            chassis::files::write_private(&held.state_path, &next.to_bytes())?;
-            held.on_disk = next;
+        let changes = held.element.state_changes();
+        if changes != held.written {
+            chassis::files::write_private(&held.state_path, &held.element.persistent_state().to_bytes())?;
+            held.written = changes;
         }
         Ok(response)
     }
@@ -261,8 +256,8 @@ impl Custody {
                 .map_err(|error| refused(&error.to_string()))?;
             match dialogue.step(&response).map_err(|error| crate::error::of_dialogue(&error))? {
                 Progress::Send(next, rest) => (exchange, dialogue) = (next, rest),
-                Progress::NeedPolicy { secure_element, challenge, resume } => {
-                    let request = UnlockRequest { secure_element: secure_element.0, challenge };
+                Progress::NeedPolicy { secure_element, challenge, evidence_key, resume } => {
+                    let request = UnlockRequest { secure_element: secure_element.0, challenge, evidence_key };
                     let response = platform.unlock(&request).await?;
                     (exchange, dialogue) = resume.resume(&response.policy, &response.signature);
                     answered = Some(response);

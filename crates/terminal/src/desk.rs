@@ -14,15 +14,14 @@ use crate::custody::Custody;
 use crate::nonce::{FreshNonce, NonceBook};
 use crate::platform::Platform;
 use crate::report::{StepPlace, Tally, TouchOutcome, TouchReport};
-use crate::touch::{self, PURPOSES, TouchTerms};
+use crate::touch::{self, PURPOSES, TouchContext};
 use card_io::CardChannel;
 use chassis::admin::Readiness;
 use chassis::shutdown::ShutdownSignal;
-use protocol::answer::CardProfile;
 use protocol::consent::ConsentText;
 use protocol::eligibility_v1::{CheckRequest, CheckResponse};
 use protocol::entropy::Entropy;
-use protocol::ids::{InstitutionCode, TerminalKeyHash};
+use protocol::ids::InstitutionCode;
 use protocol::problem::{Problem, ProblemCode};
 use protocol::statement::FreshnessNonce;
 use protocol::time::{Clock, UnixSeconds};
@@ -53,8 +52,6 @@ pub struct DeskParts {
     pub custody: Custody,
     /// The line to the platform.
     pub platform: Platform,
-    /// This terminal, by its TLS key.
-    pub terminal_key_hash: TerminalKeyHash,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Chance for the tokens of the page.
@@ -93,7 +90,6 @@ struct Shared {
     /// Held while a nonce is on its way, so that nobody asks for a second one.
     nonce_on_its_way: tokio::sync::Mutex<()>,
     institution: Mutex<Option<Institution>>,
-    terminal_key_hash: TerminalKeyHash,
     clock: Arc<dyn Clock>,
     /// Platform's clock minus ours, in seconds, as of the last arming.
     clock_offset_seconds: AtomicI64,
@@ -135,7 +131,6 @@ impl Desk {
             nonces: NonceBook::default(),
             nonce_on_its_way: tokio::sync::Mutex::new(()),
             institution: Mutex::new(None),
-            terminal_key_hash: parts.terminal_key_hash,
             clock: parts.clock,
             clock_offset_seconds: AtomicI64::new(0),
             entropy: Mutex::new(parts.entropy),
@@ -391,26 +386,24 @@ impl Desk {
         let institution =
             self.institution().ok_or_else(|| Box::new(Problem::new(ProblemCode::SecureElementLocked)))?;
         let fresh = self.0.runtime.block_on(self.nonce_for_touch(consent.reader(), tally))?;
-        let terms = TouchTerms {
+        let context = TouchContext {
             institution: institution.code,
-            terminal_key_hash: self.0.terminal_key_hash,
             nonce: fresh.nonce(),
             // The Secure Element believes in no time before its last arming.
             time: self.now().max(self.0.custody.time_floor()),
         };
         let reader = consent.reader();
-        let signed = touch::sign(consent, terms, channel, &self.0.custody, tally, |progress| {
+        let signed = touch::sign(consent, context, channel, &self.0.custody, tally, |progress| {
             self.tell(Input::StepDone(reader, progress));
         });
         if signed.is_err() && tally.card_signatures == 0 {
             self.0.nonces.put_back(fresh);
         }
-        let evidence = signed?;
+        let touch = signed?;
         let request = CheckRequest {
-            profile: CardProfile::Jicsap,
-            statement: evidence.statement.to_vec(),
-            signature: evidence.signature,
-            auth_certificate: evidence.auth_certificate,
+            statement: touch.statement.to_vec(),
+            evidence_key: touch.evidence_key,
+            sealed: touch.sealed,
         };
         let checked = self.0.runtime.block_on(self.0.platform.check(&request, |trip| {
             tally.network_round_trips += 1;

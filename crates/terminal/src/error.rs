@@ -6,7 +6,6 @@ use card_io::{ChannelError, ReaderError};
 use chassis::client::ClientError;
 use protocol::problem::{Problem, ProblemCode};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 /// Why a desk does not start.
 #[derive(Debug, thiserror::Error)]
@@ -30,14 +29,6 @@ pub enum StartError {
     /// The TLS files do not do.
     #[error(transparent)]
     Tls(#[from] chassis::tls::TlsError),
-    /// The terminal's own certificate cannot be read.
-    #[error("{}: {problem}", path.display())]
-    Certificate {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
     /// The platform's URL is not one.
     #[error(transparent)]
     Platform(#[from] ClientError),
@@ -91,6 +82,8 @@ pub fn of_dialogue(error: &DialogueError) -> Box<Problem> {
             ProblemCode::SecureElementRefused
         }
         DialogueError::PlatformPolicy => ProblemCode::PlatformAnswerUnreadable,
+        DialogueError::TouchesUsedUp => ProblemCode::CardTouchesUsedUp,
+        DialogueError::ProfileNotAllowed => ProblemCode::CardProfileNotAllowed,
         DialogueError::WrongCard => ProblemCode::CardOfOtherKind,
         DialogueError::SecretWrong { .. } => ProblemCode::SecretWrong,
         DialogueError::SecretBlocked => ProblemCode::SecretBlocked,

@@ -20,6 +20,7 @@
 //!   the same `Consent`.
 //! - After OK the patient waits for one network round trip; every further one is counted in the report.
 //! - No response of the Secure Element leaves before what it changed is on disk.
+//! - The room holds no certificate and no signature of a card: a touch yields a statement and a seal.
 //! - A cancelled session leaves a counted ending and nothing else. A result is in memory only while it is on
 //!   the screen, and no log line carries any of it.
 

@@ -58,8 +58,9 @@ pub enum TouchOutcome {
 pub struct TouchReport {
     /// The flow.
     pub flow: TouchFlow,
-    /// The card dialogue.
-    pub profile: CardProfile,
+    /// The card dialogue, as far as the touch came to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<CardProfile>,
     /// The answer, or the problem.
     #[serde(flatten)]
     pub outcome: TouchOutcome,
@@ -90,7 +91,7 @@ impl TouchReport {
         let terminal_ms = sum(&[StepPlace::SecureElement, StepPlace::Terminal]);
         Self {
             flow: TouchFlow::SeTerminal,
-            profile: CardProfile::Jicsap,
+            profile: tally.profile,
             outcome,
             audit_record,
             network_round_trips: tally.network_round_trips,
@@ -134,6 +135,8 @@ pub struct Tally {
     pub network_round_trips: u32,
     /// Card signatures so far.
     pub card_signatures: u32,
+    /// The card dialogue that the Secure Element has chosen.
+    pub profile: Option<CardProfile>,
 }
 
 impl Tally {
@@ -170,7 +173,8 @@ mod tests {
 
     #[test]
     fn the_sums_are_by_place_and_the_json_is_what_scripts_rely_on() {
-        let mut tally = Tally { network_round_trips: 1, card_signatures: 1, ..Tally::default() };
+        let profile = Some(CardProfile::Jicsap);
+        let mut tally = Tally { network_round_trips: 1, card_signatures: 1, profile, ..Tally::default() };
         tally.note("select_jpki", StepPlace::Card, Duration::from_millis(3), 15, 2);
         tally.note("sign", StepPlace::SecureElement, Duration::from_millis(4), 60, 66);
         tally.note("check", StepPlace::Network, Duration::from_millis(5), 2600, 900);

@@ -4,8 +4,8 @@ use crate::config::Config;
 use crate::custody::Custody;
 use crate::desk::{self, Desk, DeskParts, ReaderKind};
 use crate::error::StartError;
+use crate::http;
 use crate::platform::{self, Platform};
-use crate::{http, touch};
 use card_io::VirtualReader;
 use chassis::admin::{self, Readiness};
 use chassis::client::Client;
@@ -14,7 +14,6 @@ use chassis::config::{self, ConfigError};
 use chassis::entropy::SystemEntropy;
 use chassis::listener::{ListenerLimits, serve_plain};
 use chassis::shutdown::ShutdownSignal;
-use protocol::ids::TerminalKeyHash;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,7 +75,6 @@ pub async fn start(config: Config, shutdown: ShutdownSignal) -> Result<Running, 
     let parts = DeskParts {
         custody,
         platform: Platform::new(client, readiness.clone()),
-        terminal_key_hash: terminal_key_hash(&config.tls.cert)?,
         clock: Arc::new(SystemClock),
         entropy: Box::new(SystemEntropy),
         times: config.times(),
@@ -128,22 +126,4 @@ fn address_of(
     address: SocketAddr,
 ) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|source| StartError::Listen { key, address, source })
-}
-
-/// SHA-256 of the SubjectPublicKeyInfo of the first certificate in a PEM file.
-///
-/// # Errors
-/// [`StartError::Certificate`].
-pub fn terminal_key_hash(cert: &Path) -> Result<TerminalKeyHash, StartError> {
-    const END: &str = "-----END CERTIFICATE-----";
-    let bad = |problem: String| StartError::Certificate { path: cert.to_path_buf(), problem };
-    let text = std::fs::read_to_string(cert).map_err(|error| bad(error.to_string()))?;
-    let start = text.find("-----BEGIN CERTIFICATE-----").ok_or_else(|| bad("no certificate".to_owned()))?;
-    let from_start = text.get(start..).unwrap_or_default();
-    let end = from_start.find(END).ok_or_else(|| bad("no end of the certificate".to_owned()))? + END.len();
-    let block = from_start.get(..end).unwrap_or_default();
-    let der =
-        pki::pem::decode(pki::pem::PemKind::Certificate, block).map_err(|error| bad(error.to_string()))?;
-    let certificate = pki::certificate::Certificate::parse(&der).map_err(|error| bad(error.to_string()))?;
-    Ok(TerminalKeyHash(touch::sha256(certificate.spki_der())))
 }

@@ -8,22 +8,24 @@ use crate::custody::Custody;
 use crate::error::{of_channel, of_dialogue};
 use crate::report::{StepPlace, Tally};
 use aws_lc_rs::digest::{SHA256, digest};
-use card::dialogue::institution_auth::{InstitutionAuth, Progress, TouchEvidence, TouchInput};
+use card::dialogue::institution_auth::{InstitutionAuth, Progress, SealedTouch, is_signature};
 use card::dialogue::recognise::{Progress as Look, Recognise, RecognisedCard};
 use card::dialogue::{Exchange, Party};
+use card::secure_element::touch_protocol::TouchTerms;
 use card_io::CardChannel;
 use protocol::consent::ConsentText;
-use protocol::ids::{InstitutionCode, TerminalKeyHash};
+use protocol::ids::InstitutionCode;
 use protocol::problem::{Problem, ProblemCode};
-use protocol::statement::{FreshnessNonce, Purposes, TouchMode};
+use protocol::statement::{FreshnessNonce, Purposes};
 use protocol::time::UnixSeconds;
 use std::time::Instant;
 
 /// What this terminal asks for.
 pub const PURPOSES: Purposes = Purposes::ELIGIBILITY;
-/// Exchanges with card and Secure Element in a usual touch: thirteen rows of the dialogue, of which the
-/// reading of a certificate of 1,300 to 1,800 octets takes about seven. Only the bar depends on it.
-const EXCHANGES_USUAL: u32 = 19;
+/// Exchanges with card and Secure Element in a usual touch: ten steps of the card, of which the reading of a
+/// certificate of 1,300 to 1,800 octets takes about seven commands, and the Secure Element's word before and
+/// after each. Only the bar depends on it.
+const EXCHANGES_USUAL: u32 = 33;
 /// What waiting for the platform's freshness, and for its answer, counts for on the bar.
 const FRESHNESS: u32 = 6;
 const ANSWER: u32 = 15;
@@ -78,13 +80,12 @@ pub fn recognise(channel: &mut dyn CardChannel, tally: &mut Tally) -> Result<Car
     }
 }
 
-/// What a touch needs besides the patient's OK.
+/// What a touch needs besides the patient's OK. Which terminal this is, the Secure Element knows from its
+/// arming.
 #[derive(Clone, Debug)]
-pub struct TouchTerms {
+pub struct TouchContext {
     /// Who asks, as the platform said at power-on.
     pub institution: InstitutionCode,
-    /// This terminal, by its TLS key.
-    pub terminal_key_hash: TerminalKeyHash,
     /// The platform's freshness.
     pub nonce: FreshnessNonce,
     /// The time of the touch, by the platform's clock.
@@ -92,28 +93,26 @@ pub struct TouchTerms {
 }
 
 /// The touch itself: the institution proves itself, the card signs once. The only way here leads through
-/// the patient's OK, which is spent by it.
+/// the patient's OK, which is spent by it. This side carries bytes and looks into none.
 ///
 /// # Errors
 /// The problem of whoever did not do its part: card, reader or Secure Element.
 pub fn sign(
     consent: Consent,
-    terms: TouchTerms,
+    context: TouchContext,
     channel: &mut dyn CardChannel,
     custody: &Custody,
     tally: &mut Tally,
     mut on_step: impl FnMut(Shown),
-) -> Result<TouchEvidence, Box<Problem>> {
-    let input = TouchInput {
+) -> Result<SealedTouch, Box<Problem>> {
+    let terms = TouchTerms {
         purposes: PURPOSES,
-        mode: TouchMode::Online,
-        institution: terms.institution,
-        terminal_key_hash: terms.terminal_key_hash,
-        nonce: terms.nonce,
+        institution: context.institution,
+        nonce: context.nonce,
         consent_text_hash: consent_text_hash(consent.text()),
-        time: terms.time,
+        time: context.time,
     };
-    let (mut exchange, mut dialogue) = InstitutionAuth::start(input);
+    let (mut exchange, mut dialogue) = InstitutionAuth::start(terms).map_err(|error| of_dialogue(&error))?;
     let mut done = 0;
     loop {
         let step = if is_signature(&exchange) { WorkStep::CardSignature } else { WorkStep::InstitutionProof };
@@ -123,6 +122,7 @@ pub fn sign(
             Party::SecureElement => to_secure_element(custody, &exchange, tally)?,
         };
         done += 1;
+        tally.profile = dialogue.profile();
         match dialogue.step(&response).map_err(|error| of_dialogue(&error))? {
             Progress::Send(next, rest) => (exchange, dialogue) = (next, rest),
             Progress::Done(evidence) => {
@@ -131,11 +131,6 @@ pub fn sign(
             }
         }
     }
-}
-
-/// PSO: COMPUTE DIGITAL SIGNATURE as this card knows it, `80 2A`.
-fn is_signature(exchange: &Exchange) -> bool {
-    exchange.to == Party::Card && exchange.command.starts_with(&[0x80, 0x2A])
 }
 
 fn to_card(
@@ -195,7 +190,7 @@ mod tests {
         }
         assert!(seen > 10);
         let own = include_str!("touch.rs");
-        assert_eq!(own.matches("InstitutionAuth::start(input)").count(), 2, "once in the code, once here");
+        assert_eq!(own.matches("InstitutionAuth::start(terms)").count(), 2, "once in the code, once here");
         assert!(own.contains("pub fn sign(\n    consent: Consent,"));
     }
 

@@ -1,6 +1,7 @@
 //! What a run needs before it starts: terminals with certificates, cards with keys, rows in the
-//! platform's store, and every touch signed in advance (an emulated card signs about 1,500 times a
-//! second, far less than the platform checks).
+//! platform's store, and every touch signed and sealed in advance (an emulated card signs about 1,500
+//! times a second, far less than the platform checks). Every terminal is armed once, as at power-on, and
+//! seals under that arming's key.
 
 use crate::card_file::Base64;
 use crate::load::profile::Profile;
@@ -9,8 +10,6 @@ use crate::output::Printer;
 use crate::town::people;
 use crate::town::{Town, build};
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use card::rsa_key::CardRsaKey;
 use chassis::clock::SystemClock;
 use chassis::config::TlsFiles;
@@ -21,24 +20,57 @@ use jpki_authority::{Authority, PersonRegistration};
 use pki::pem::{self, PemKind};
 use pki::profile::{BirthDate, Municipality, Sex};
 use protocol::answer::{Bilingual, CardProfile, CivilDate, Coverage, RegisteredPerson, Relation};
-use protocol::eligibility_v1::{CHECK_PATH, CheckRequest};
+use protocol::eligibility_v1::{CHECK_PATH, CheckRequest, UnlockRequest, UnlockResponse};
 use protocol::entropy::Seeded;
 use protocol::ids::{
     AuthCertSerial, BranchNumber, InsuredNumber, InsuredSymbol, SecureElementId, TerminalKeyHash,
 };
-use protocol::statement::{FreshnessNonce, Purposes, TouchMode, TouchStatement};
+use protocol::sealed_evidence::{Evidence, EvidencePrivateKey, EvidenceSealing};
+use protocol::statement::{FreshnessNonce, Purposes, STATEMENT_LEN, TouchMode, TouchStatement};
 use protocol::time::{Clock as _, UnixSeconds};
+use protocol::unlock::UnlockPolicy;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// The dialogue that the run's seals name.
+pub(crate) const PROFILE: CardProfile = CardProfile::Jicsap;
 /// Rows per transaction while the store is filled up.
 const BATCH: usize = 5_000;
+
+/// Every terminal of a run is registered with this one.
+const SECURE_ELEMENT: SecureElementId = SecureElementId([0xEE; 8]);
 
 /// A terminal of the run.
 pub(crate) struct LoadTerminal {
     pub(crate) files: TlsFiles,
     pub(crate) key_hash: TerminalKeyHash,
+    /// The key of its Secure Element for this run.
+    pub(crate) evidence_key: EvidencePrivateKey,
+}
+
+/// What the platform said when a terminal of the run was armed.
+pub(crate) struct Arming {
+    pub(crate) nonce: FreshnessNonce,
+    pub(crate) sealing: EvidenceSealing,
+}
+
+impl LoadTerminal {
+    /// What it asks at power-on.
+    pub(crate) fn unlock_request(&self) -> UnlockRequest {
+        UnlockRequest {
+            secure_element: SECURE_ELEMENT.0,
+            challenge: [0; 16],
+            evidence_key: *self.evidence_key.public(),
+        }
+    }
+
+    /// What it makes of the platform's answer. The policy's signature is a Secure Element's business, and
+    /// there is none here.
+    pub(crate) fn armed(&self, response: &UnlockResponse) -> anyhow::Result<Arming> {
+        let policy = UnlockPolicy::parse(&response.policy).context("an unlock policy")?;
+        Ok(Arming { nonce: response.next_nonce, sealing: self.evidence_key.sealing(&policy.evidence_key)? })
+    }
 }
 
 /// A card of the run.
@@ -78,7 +110,7 @@ impl Corpus {
                 terminal_key_hash: t.key_hash,
                 institution,
                 institution_name: institution_name.to_owned(),
-                secure_element: SecureElementId([0xEE; 8]),
+                secure_element: SECURE_ELEMENT,
                 standing: Standing::Active,
             })
             .collect();
@@ -107,7 +139,8 @@ fn terminals(
             } else {
                 build::terminal_identity(&authority, &format!("load-{n}"), &files.cert, &files.key, now)?
             };
-            Ok(LoadTerminal { files, key_hash })
+            let evidence_key = EvidencePrivateKey::draw(&mut SystemEntropy)?;
+            Ok(LoadTerminal { files, key_hash, evidence_key })
         })
         .collect()
 }
@@ -241,7 +274,7 @@ pub(crate) struct SignedTouch {
 /// Signs `count` touches, spread over the terminals in turn, on every core.
 pub(crate) fn sign(
     corpus: &Corpus,
-    nonces: &[FreshnessNonce],
+    armings: &[Arming],
     count: usize,
     host: &str,
     printer: Printer,
@@ -257,23 +290,28 @@ pub(crate) fn sign(
         let (terminals, cards) = (corpus.terminals.len(), corpus.cards.len());
         let place = n % terminals;
         let terminal = corpus.terminals.get(place).context("a terminal")?;
+        let arming = armings.get(place).context("an arming")?;
         let card = corpus.cards.get(n % cards).context("a card")?;
         let statement = TouchStatement {
             mode: TouchMode::Online,
             purposes: Purposes::ELIGIBILITY,
             institution,
             terminal_key_hash: terminal.key_hash,
-            nonce: *nonces.get(place).context("a nonce")?,
+            nonce: arming.nonce,
             counter: base + n as u64,
             consent_text_hash,
             time,
-        }
-        .encode();
+        };
+        let encoded = statement.encode();
+        let evidence = Evidence {
+            profile: PROFILE,
+            signature: &card.key.sign_sha256(&encoded)?,
+            auth_certificate: &card.certificate,
+        };
         let request = CheckRequest {
-            profile: CardProfile::Jicsap,
-            signature: card.key.sign_sha256(&statement)?.to_vec(),
-            statement: statement.to_vec(),
-            auth_certificate: card.certificate.clone(),
+            statement: encoded.to_vec(),
+            evidence_key: *terminal.evidence_key.public(),
+            sealed: arming.sealing.seal(&statement, &evidence)?,
         };
         anyhow::Ok(SignedTouch { request: post(host, CHECK_PATH, &serde_json::to_vec(&request)?) })
     };
@@ -312,30 +350,31 @@ pub(crate) fn sign(
         .collect())
 }
 
-/// One signed touch taken apart, for timing its verification alone.
+/// One signed touch taken apart, for timing its seal and its verification alone.
 pub(crate) struct TouchParts {
-    pub(crate) statement: Vec<u8>,
-    pub(crate) signature: Vec<u8>,
+    pub(crate) statement: [u8; STATEMENT_LEN],
+    pub(crate) counter: u64,
+    pub(crate) signature: [u8; 256],
     pub(crate) public_key: Vec<u8>,
+    pub(crate) auth_certificate: Vec<u8>,
     /// Octets of the request body.
     pub(crate) body_len: usize,
 }
 
-/// Takes a signed touch apart.
-pub(crate) fn parts_of(touch: &SignedTouch, corpus: &Corpus) -> anyhow::Result<TouchParts> {
-    let start = touch.request.windows(4).position(|w| w == b"\r\n\r\n").context("a head")? + 4;
-    let body = touch.request.get(start..).context("a body")?;
-    let request: serde_json::Value = serde_json::from_slice(body)?;
-    let bytes = |name: &str| {
-        let text = request.get(name).and_then(serde_json::Value::as_str).context("a field")?;
-        anyhow::Ok(STANDARD.decode(text)?)
-    };
-    let certificate = bytes("auth_certificate")?;
-    let card = corpus.cards.iter().find(|c| c.certificate == certificate).context("a card")?;
+/// Takes the run's first touch apart. Its seal is the platform's to open; its card signs the same
+/// statement the same way once more (RFC 8017 §8.2.1 draws no random numbers).
+pub(crate) fn parts_of(first: &SignedTouch, corpus: &Corpus) -> anyhow::Result<TouchParts> {
+    let start = first.request.windows(4).position(|w| w == b"\r\n\r\n").context("a head")? + 4;
+    let body = first.request.get(start..).context("a body")?;
+    let request: CheckRequest = serde_json::from_slice(body)?;
+    let statement: [u8; STATEMENT_LEN] = request.statement.as_slice().try_into()?;
+    let card = corpus.cards.first().context("a card")?;
     Ok(TouchParts {
-        statement: bytes("statement")?,
-        signature: bytes("signature")?,
+        counter: TouchStatement::parse(&statement)?.counter,
+        signature: card.key.sign_sha256(&statement)?,
+        statement,
         public_key: card.key.spki_der().to_vec(),
+        auth_certificate: card.certificate.clone(),
         body_len: body.len(),
     })
 }

@@ -1,13 +1,17 @@
 //! The floor: what the machine needs at the very least for one check, each part timed alone in the
 //! same run. CPU time of the thread that does the work, never wall time.
 
+use crate::load::corpus::{PROFILE, TouchParts};
 use crate::load::wire::{Wire, post};
 use anyhow::{Context as _, anyhow};
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use chassis::entropy::SystemEntropy;
 use chassis::process_cpu::thread_nanoseconds;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
+use protocol::sealed_evidence::{Evidence, EvidencePrivateKey};
+use protocol::statement::TouchStatement;
 use serde::Serialize;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
@@ -22,6 +26,8 @@ const TLS_BATCHES: usize = 40;
 pub(crate) struct Floor {
     /// Verifying the card's RSA-2048 signature.
     pub(crate) rsa_verify_us: f64,
+    /// Opening sealed evidence of the run's size with a key that was agreed before.
+    pub(crate) open_seal_us: f64,
     /// TLS 1.3 records of request and response, server side.
     pub(crate) tls_records_us: f64,
     /// A bare HTTP/1.1 server over loopback sockets, bodies of the same sizes.
@@ -35,7 +41,12 @@ pub(crate) struct Floor {
 impl Floor {
     /// All parts.
     pub(crate) fn total_us(&self) -> f64 {
-        self.rsa_verify_us + self.tls_records_us + self.http_us + self.look_up_us + self.log_append_us
+        self.rsa_verify_us
+            + self.open_seal_us
+            + self.tls_records_us
+            + self.http_us
+            + self.look_up_us
+            + self.log_append_us
     }
 }
 
@@ -61,6 +72,25 @@ pub(crate) fn rsa_verify(public_key: &[u8], message: &[u8], signature: &[u8]) ->
         .map_err(|_| anyhow!("a key of the corpus does not parse"))?;
     timed(3000, || {
         parsed.verify_sig(message, signature).map_err(|_| anyhow!("a signature of the corpus does not hold"))
+    })
+}
+
+/// Opens one seal of the run's size over and over.
+pub(crate) fn open_seal(parts: &TouchParts) -> anyhow::Result<f64> {
+    let (near, far) =
+        (EvidencePrivateKey::draw(&mut SystemEntropy)?, EvidencePrivateKey::draw(&mut SystemEntropy)?);
+    let (sealing, opening) = (near.sealing(far.public())?, far.opening(near.public())?);
+    let statement = TouchStatement::parse(&parts.statement)?;
+    let evidence =
+        Evidence { profile: PROFILE, signature: &parts.signature, auth_certificate: &parts.auth_certificate };
+    let sealed = sealing.seal(&statement, &evidence)?;
+    // Opening is done in place, so each round needs a seal of its own: copied outside the clock.
+    let rounds = 2000u64;
+    let mut copies = vec![sealed; usize::try_from(rounds)?].into_iter();
+    timed(rounds, || {
+        let mut sealed = copies.next().context("a copy too few")?;
+        opening.open(&parts.statement, parts.counter, &mut sealed)?;
+        Ok(())
     })
 }
 

@@ -504,6 +504,11 @@ auth_ca = ["../jpki_authority/public/auth-ca.pem"]
 kept = "auth.crl"
 refresh_seconds = 10
 max_age_seconds = 86400
+
+[unlock]
+# A town is for trying things out: the same card may come again and again.
+touches_per_card_and_day = 1000
+card_profiles = ["eac", "jicsap"]
 "#
         ),
     )?;

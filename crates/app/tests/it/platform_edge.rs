@@ -3,6 +3,8 @@
 
 use crate::fixture::{Town, get, on_runtime};
 use crate::pcscd::{Folder, run, said};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chassis::client::{Client, ClientError};
 use chassis::config::TlsFiles;
 use chassis::tls;
@@ -136,8 +138,16 @@ fn refused(answered: &Answered, status: u16, code: &str, why: &str) -> Value {
     problem
 }
 
+/// A check with every field in its form, and nothing in it.
+fn around_nothing() -> String {
+    let (key, sealed) = ([4u8; 65], [0u8; 273]);
+    serde_json::json!({"statement": "", "evidence_key": STANDARD.encode(key), "sealed": STANDARD.encode(sealed)})
+        .to_string()
+}
+
 fn bodies_that_are_no_requests(edge: &Edge) {
-    let empty_fields = br#"{"profile":"jicsap","statement":"","signature":"","auth_certificate":""}"#;
+    let request = around_nothing();
+    let empty_fields = request.as_bytes();
     for path in PATHS {
         for body in [
             &b""[..],
@@ -155,7 +165,14 @@ fn bodies_that_are_no_requests(edge: &Edge) {
             refused(&edge.post(path, body, ""), 400, "malformed_request", &why);
         }
     }
-    for (field, value) in [("profile", "\"other\""), ("statement", "\"_-\""), ("signature", "7")] {
+    for (field, value) in [
+        ("profile", "\"jicsap\""),
+        ("auth_certificate", "\"\""),
+        ("statement", "\"_-\""),
+        ("evidence_key", "\"AAAA\""),
+        ("sealed", "7"),
+        ("sealed", "\"\""),
+    ] {
         let mut request: Value = serde_json::from_slice(empty_fields).unwrap();
         request[field] = serde_json::from_str(value).unwrap();
         let answered = edge.post(PATHS[0], request.to_string().as_bytes(), "");
@@ -168,8 +185,7 @@ fn bodies_that_are_no_requests(edge: &Edge) {
 
 /// A message is an object with named fields; a list in the order of the fields is something else.
 fn lists_are_no_objects(edge: &Edge) {
-    for (path, body) in PATHS.into_iter().zip([r#"["jicsap","","",""]"#, "[]", r#"["AAAAAAAAAAA=","AAAA"]"#])
-    {
+    for (path, body) in PATHS.into_iter().zip([r#"["","",""]"#, "[]", r#"["AAAAAAAAAAA=","AAAA",""]"#]) {
         refused(&edge.post(path, body.as_bytes(), ""), 400, "malformed_request", &format!("{path} {body}"));
     }
 }
@@ -348,10 +364,12 @@ fn client_certificates(town: &Town, edge: &Edge) {
     for path in PATHS {
         let body = match path {
             "/v1/nonce" => serde_json::json!({}),
-            "/v1/check" => {
-                serde_json::json!({"profile":"jicsap","statement":"","signature":"","auth_certificate":""})
-            }
-            _ => serde_json::json!({"secure_element":"AAAAAAAAAAA=","challenge":"AAAAAAAAAAAAAAAAAAAAAA=="}),
+            "/v1/check" => serde_json::from_str(&around_nothing()).unwrap(),
+            _ => serde_json::json!({
+                "secure_element": "AAAAAAAAAAA=",
+                "challenge": "AAAAAAAAAAAAAAAAAAAAAA==",
+                "evidence_key": STANDARD.encode([4u8; 65]),
+            }),
         };
         let reply = on_runtime(edge.client(Some(&unregistered)).post_json(path, &body)).unwrap();
         let answered =

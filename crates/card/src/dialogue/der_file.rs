@@ -1,7 +1,7 @@
 //! Reading a file that holds one DER SEQUENCE: its own header says how long it is, so no octet is
 //! asked for twice.
 
-use super::{DialogueError, Misbehaviour, Step};
+use super::Misbehaviour;
 use crate::apdu::CommandBuilder;
 use crate::tlv::{self, Tag, TlvReader};
 
@@ -25,14 +25,13 @@ pub(crate) fn first_command(short_identifier: u8) -> Vec<u8> {
 
 impl DerFile {
     /// Takes one response; gives the next command, or `None` when the file is complete.
-    pub(crate) fn absorb(&mut self, step: Step, data: &[u8]) -> Result<Option<Vec<u8>>, DialogueError> {
+    pub(crate) fn absorb(&mut self, data: &[u8]) -> Result<Option<Vec<u8>>, Misbehaviour> {
         let missing = if self.bytes.is_empty() {
             // 30 82: a certificate with an RSA-2048 key is longer than 255 octets and far below 64 KiB.
-            let (&[sequence, form, hi, lo], _) =
-                data.split_first_chunk::<4>().ok_or(step.misbehaved(Misbehaviour::Length))?;
+            let (&[sequence, form, hi, lo], _) = data.split_first_chunk::<4>().ok_or(Misbehaviour::Length)?;
             self.total = usize::from(u16::from_be_bytes([hi, lo])) + 4;
             if (sequence, form) != (0x30, 0x82) || self.total > FILE_OCTETS_MAX {
-                return Err(step.misbehaved(Misbehaviour::Malformed));
+                return Err(Misbehaviour::Malformed);
             }
             self.total
         } else {
@@ -41,7 +40,7 @@ impl DerFile {
         // More than was asked for is as wrong as nothing.
         let asked = if self.bytes.is_empty() { CHUNK } else { missing.min(CHUNK) };
         if data.is_empty() || data.len() > asked {
-            return Err(step.misbehaved(Misbehaviour::Length));
+            return Err(Misbehaviour::Length);
         }
         // A file may be longer than what it holds.
         self.bytes.extend(data.iter().take(missing));
@@ -49,10 +48,19 @@ impl DerFile {
         if missing == 0 {
             return Ok(None);
         }
-        let offset = u16::try_from(self.bytes.len()).map_err(|_| step.misbehaved(Misbehaviour::Length))?;
+        let offset = u16::try_from(self.bytes.len()).map_err(|_| Misbehaviour::Length)?;
         let [hi, lo] = offset.to_be_bytes();
-        let ne = u32::try_from(missing).map_err(|_| step.misbehaved(Misbehaviour::Length))?;
-        Ok(Some(CommandBuilder::new(0x00, 0xB0, hi, lo).expect(ne).encode()?))
+        let ne = u32::try_from(missing).map_err(|_| Misbehaviour::Length)?;
+        CommandBuilder::new(0x00, 0xB0, hi, lo)
+            .expect(ne)
+            .encode()
+            .map(Some)
+            .map_err(|_| Misbehaviour::Length)
+    }
+
+    /// The file's octets so far.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The file's octets.

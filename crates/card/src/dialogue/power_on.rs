@@ -1,7 +1,7 @@
 //! Power-on: the platform arms the Secure Element (report fig. 2, left).
 //!
-//! Select, get challenge, ask the platform, name its key, hand over its signed policy. The middle step
-//! leaves the dialogue: [`Progress::NeedPolicy`] is carried over mTLS, and [`AwaitPolicy::resume`]
+//! Select, get challenge, get the evidence key, ask the platform, name its key, hand over its signed
+//! policy. The middle step leaves the dialogue: [`Progress::NeedPolicy`] is carried over mTLS, and [`AwaitPolicy::resume`]
 //! brings the answer back.
 
 use super::{DialogueError, Exchange, Misbehaviour, Step};
@@ -9,11 +9,13 @@ use crate::apdu::CommandBuilder;
 use crate::secure_element::{SECURE_ELEMENT_AID, UnlockKeyReference, parse_fci, tags};
 use crate::tlv;
 use protocol::ids::SecureElementId;
+use protocol::sealed_evidence::EvidencePublicKey;
 use protocol::time::UnixSeconds;
 use protocol::unlock::UnlockPolicy;
 
 const SELECT: Step = Step::secure_element("select Secure Element");
 const CHALLENGE: Step = Step::secure_element("get Secure Element challenge");
+const EVIDENCE_KEY: Step = Step::secure_element("get evidence key");
 const NAME_KEY: Step = Step::secure_element("name unlock key");
 const UNLOCK: Step = Step::secure_element("unlock institution key");
 
@@ -39,6 +41,8 @@ pub enum Progress {
         secure_element: SecureElementId,
         /// Its challenge, good once.
         challenge: [u8; 16],
+        /// Its evidence key for this arming.
+        evidence_key: EvidencePublicKey,
         /// The rest of the dialogue.
         resume: AwaitPolicy,
     },
@@ -50,6 +54,7 @@ pub enum Progress {
 enum State {
     Selecting,
     Challenging { secure_element: SecureElementId, reference: UnlockKeyReference },
+    AskingKey { secure_element: SecureElementId, reference: UnlockKeyReference, challenge: [u8; 16] },
     Naming { policy: Vec<u8>, signature: Vec<u8> },
     Unlocking { armed: Armed },
 }
@@ -84,7 +89,15 @@ impl PowerOn {
             }
             State::Challenging { secure_element, reference } => {
                 let challenge = CHALLENGE.exactly(CHALLENGE.data(response)?)?;
-                Ok(Progress::NeedPolicy { secure_element, challenge, resume: AwaitPolicy(reference) })
+                let command = CommandBuilder::new(0x80, 0xCA, 0x00, 0x86).expect(256).encode()?;
+                let next = Self(State::AskingKey { secure_element, reference, challenge });
+                Ok(Progress::Send(EVIDENCE_KEY.exchange(command), next))
+            }
+            State::AskingKey { secure_element, reference, challenge } => {
+                let evidence_key = EvidencePublicKey::try_from(EVIDENCE_KEY.data(response)?.to_vec())
+                    .map_err(|_| EVIDENCE_KEY.misbehaved(Misbehaviour::Malformed))?;
+                let resume = AwaitPolicy(reference);
+                Ok(Progress::NeedPolicy { secure_element, challenge, evidence_key, resume })
             }
             State::Naming { policy, signature } => {
                 NAME_KEY.done(response)?;

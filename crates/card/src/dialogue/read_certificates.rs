@@ -100,7 +100,8 @@ impl ReadCertificates {
             State::Presenting => verified(PRESENT, response)?,
             State::Reading(which, mut file) => {
                 let step = which.step();
-                if let Some(next) = file.absorb(step, step.data(response)?)? {
+                let more = file.absorb(step.data(response)?).map_err(|what| step.misbehaved(what))?;
+                if let Some(next) = more {
                     self.state = State::Reading(which, file);
                     return Ok(Progress::Send(step.exchange(next), self));
                 }

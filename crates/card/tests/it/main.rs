@@ -19,6 +19,7 @@ mod iso7816;
 mod jpki;
 mod opensc;
 mod other_applications;
+mod physicians;
 mod public_reader;
 mod read_dialogues;
 mod secure_element;

@@ -1,43 +1,46 @@
 //! The Secure Element: arming, limits, and what it never does.
 
 use crate::town::{
-    AUTHORITY, NOW, Platform, Terminal, adult, hex, policy, powered, secure_element_image, send, status,
+    AUTHORITY, NOW, Platform, Terminal, adult, child, hex, input, policy, powered, secure_element_image,
+    send, status,
 };
 use card::EmulatedCard;
-use card::apdu::{CommandBuilder, StatusWord};
-use card::cvc::Cvc;
+use card::apdu::{CommandBuilder, ResponseApdu, StatusWord};
 use card::dialogue::DialogueError;
 use card::dialogue::power_on::{AwaitPolicy, PowerOn, Progress};
 use card::rsa_key::CardRsaKey;
+use card::secure_element::touch_protocol::{TAG_TOUCH, TouchTerms};
 use card::secure_element::{
     ARMING_SECONDS_MAX, ImageError, PersistentState, SECURE_ELEMENT_AID, SecureElement, SecureElementImage,
     tags,
 };
-use card::tlv::{Tag, encode, read_single};
+use card::tlv::{encode, read_single};
+use protocol::answer::{AllowedProfiles, CardProfile};
+use protocol::entropy::Seeded;
 use protocol::ids::SecureElementId;
+use protocol::sealed_evidence::{EvidencePrivateKey, EvidencePublicKey};
 use protocol::time::UnixSeconds;
 use protocol::unlock::UnlockPolicy;
 
-fn select() -> Vec<u8> {
+pub(crate) fn select() -> Vec<u8> {
     CommandBuilder::new(0x00, 0xA4, 0x04, 0x00).data(&SECURE_ELEMENT_AID).expect(256).encode().unwrap()
 }
 
-/// INTERNAL AUTHENTICATE as a touch sends it, with these data objects.
-fn internal_authenticate(objects: &[(Tag, &[u8])]) -> Vec<u8> {
-    let inner: Vec<u8> = objects.iter().flat_map(|(tag, value)| encode(*tag, value)).collect();
-    let data = encode(tags::DYNAMIC, &inner);
-    CommandBuilder::new(0x00, 0x88, 0x00, 0x81).data(&data).expect(65_536).encode().unwrap()
+/// BEGIN TOUCH with this data.
+fn begin_with(data: &[u8]) -> Vec<u8> {
+    CommandBuilder::new(0x80, 0xD0, 0x00, 0x00).data(data).expect(65_536).encode().unwrap()
 }
 
-fn prove(time: UnixSeconds) -> Vec<u8> {
-    internal_authenticate(&[
-        (tags::CHALLENGE_OR_COUNTER, &[7; 16]),
-        (tags::CONSENT_OR_SIGNATURE, &[8; 32]),
-        (tags::TIME, &time.0.to_be_bytes()),
-    ])
+pub(crate) fn begin(time: UnixSeconds) -> Vec<u8> {
+    begin_with(&TouchTerms { time, ..input() }.encode())
 }
 
-fn refused(step: &'static str, word: u16) -> DialogueError {
+fn continue_touch(response: &[u8]) -> Vec<u8> {
+    let data = encode(tags::RESPONSE, response);
+    CommandBuilder::new(0x80, 0xD2, 0x00, 0x00).data(&data).expect(65_536).encode().unwrap()
+}
+
+pub(crate) fn refused(step: &'static str, word: u16) -> DialogueError {
     DialogueError::SecureElementRefused { step, status_word: StatusWord(word) }
 }
 
@@ -53,40 +56,43 @@ fn power_on_arms_and_says_for_how_long() {
 fn locked_gives_nothing() {
     let mut terminal = Terminal::locked(&AUTHORITY);
     let (mut patient, se) = (adult(), &mut terminal.secure_element);
-    let prove = prove(NOW);
-    assert_eq!(send(se, &prove).1, 0x6985, "not selected");
+    let begin = begin(NOW);
+    assert_eq!(send(se, &begin).1, 0x6985, "not selected");
     assert_eq!(send(se, &select()).1, 0x9000);
-    assert_eq!(send(se, &prove).1, 0x6985);
-    assert_eq!(status(se, "80CA7F21 01 00 00"), 0x6985);
-    assert_eq!(terminal.touch(&mut patient), Err(refused("fetch accredited body's certificate", 0x6985)));
+    assert_eq!(send(se, &begin).1, 0x6985);
+    assert_eq!(send(se, &continue_touch(&[0x90, 0])).1, 0x6985);
+    assert_eq!(terminal.touch(&mut patient), Err(refused("begin touch", 0x6985)));
     assert_eq!(terminal.secure_element.persistent_state().counter(), 0);
     // And after a day's work, power-off locks again.
     terminal.unlock(|_| {}).unwrap();
     terminal.touch(&mut patient).unwrap();
     terminal.secure_element.power_off();
-    assert!(terminal.secure_element.transmit(&prove, &mut terminal.entropy).is_empty());
+    assert!(terminal.secure_element.transmit(&begin, &mut terminal.entropy).is_empty());
     terminal.secure_element.power_on();
     assert_eq!(send(&mut terminal.secure_element, &select()).1, 0x9000);
-    assert_eq!(send(&mut terminal.secure_element, &prove).1, 0x6985);
+    assert_eq!(send(&mut terminal.secure_element, &begin).1, 0x6985);
     assert_eq!(terminal.secure_element.persistent_state().counter(), 1);
 }
 
 #[test]
 fn policies_that_do_not_fit_are_refused() {
     type Bend = fn(&mut UnlockPolicy);
-    let bends: [(&str, Bend); 7] = [
+    let bends: [(&str, Bend); 10] = [
         ("another Secure Element", |p| p.secure_element = SecureElementId([9; 8])),
         ("another challenge", |p| p.challenge = [0; 16]),
         ("ends before it begins", |p| p.not_after = p.issued_at),
         ("longer than a day", |p| p.not_after = p.issued_at.plus(ARMING_SECONDS_MAX + 1)),
         ("no uses", |p| p.uses_max = 0),
+        ("no touches for a card", |p| p.touches_per_card_and_day = 0),
         ("issued before the floor of time", |p| p.issued_at = NOW.minus(1001)),
         ("issued at the epoch", |p| p.issued_at = UnixSeconds(0)),
+        ("for somebody else's evidence key", |p| p.secure_element_key_hash[31] ^= 1),
+        ("a platform key that is no point", |p| p.evidence_key = EvidencePublicKey([4; 65])),
     ];
     for (what, bend) in bends {
         let mut terminal = Terminal::locked(&AUTHORITY);
         assert_eq!(terminal.unlock(bend), Err(refused("unlock institution key", 0x6300)), "{what}");
-        assert_eq!(send(&mut terminal.secure_element, &prove(NOW)).1, 0x6985, "{what}");
+        assert_eq!(send(&mut terminal.secure_element, &begin(NOW)).1, 0x6985, "{what}");
         terminal.unlock(|_| {}).expect("one failure does not block");
     }
     let mut terminal = Terminal::locked(&AUTHORITY);
@@ -116,47 +122,78 @@ fn five_failures_block_until_power_off() {
 }
 
 /// Runs power-on up to the question for a policy.
-fn ask(terminal: &mut Terminal) -> (SecureElementId, [u8; 16], AwaitPolicy) {
+fn ask(terminal: &mut Terminal) -> (UnlockPolicy, AwaitPolicy) {
     let (mut exchange, mut dialogue) = PowerOn::start();
     loop {
         let response = terminal.secure_element.transmit(&exchange.command, &mut terminal.entropy);
         match dialogue.step(&response).unwrap() {
             Progress::Send(next, rest) => (exchange, dialogue) = (next, rest),
-            Progress::NeedPolicy { secure_element, challenge, resume } => {
-                return (secure_element, challenge, resume);
+            Progress::NeedPolicy { secure_element, challenge, evidence_key, resume } => {
+                return (policy(secure_element, challenge, &evidence_key, &terminal.platform), resume);
             }
             Progress::Done(_) => panic!("armed without a policy"),
         }
     }
 }
 
+/// EXTERNAL AUTHENTICATE with this policy, signed.
+fn unlock(terminal: &Terminal, policy: &UnlockPolicy) -> Vec<u8> {
+    let signature = terminal.platform.sign(&policy.signed_bytes());
+    let data = [encode(tags::DISCRETIONARY, &policy.encode()), encode(tags::SIGNATURE, &signature)].concat();
+    CommandBuilder::new(0x00, 0x82, 0x00, 0x00).data(&data).encode().unwrap()
+}
+
 #[test]
 fn unlock_needs_its_order_and_a_fresh_challenge() {
     let mut terminal = Terminal::locked(&AUTHORITY);
-    let (id, challenge, resume) = ask(&mut terminal);
-    let policy = policy(id, challenge);
-    let signature = terminal.platform.sign(&policy);
-    let data = [encode(tags::DISCRETIONARY, &policy.encode()), encode(tags::SIGNATURE, &signature)].concat();
-    let unlock = CommandBuilder::new(0x00, 0x82, 0x00, 0x00).data(&data).encode().unwrap();
+    let (policy, resume) = ask(&mut terminal);
+    let unlock = unlock(&terminal, &policy);
     let se = &mut terminal.secure_element;
     assert_eq!(send(se, &unlock).1, 0x6985, "key not named; and the challenge is used up");
-    let (name_key, _) = resume.resume(&policy.encode(), &signature);
+    let (name_key, _) = resume.resume(&policy.encode(), &[]);
     assert_eq!(send(se, &name_key.command).1, 0x9000);
     assert_eq!(send(se, &unlock).1, 0x6985, "no challenge");
     assert_eq!(send(se, &hex("0084000010")).1, 0x9000);
+    assert_eq!(send(se, &unlock).1, 0x6985, "no evidence key, and the challenge is used up again");
+    assert_eq!(send(se, &hex("0084000010")).1, 0x9000);
+    assert_eq!(send(se, &hex("80CA008600")).1, 0x9000);
     assert_eq!(send(se, &unlock).1, 0x6300, "another challenge");
     assert_eq!(status(se, "002281A4 0A 8308 0000000000000000"), 0x6A88);
+    assert_eq!(status(se, "002281A4 16 8314 0000000000000000000000000000000000000000"), 0x6A88);
     assert_eq!(status(se, "002281A4 02 8408"), 0x6A80);
     assert_eq!(status(se, "002241A4 02 8300"), 0x6A86);
 }
 
 #[test]
+fn every_arming_has_an_evidence_key_of_its_own() {
+    let mut terminal = Terminal::locked(&AUTHORITY);
+    let (first, _) = ask(&mut terminal);
+    let (second, resume) = ask(&mut terminal);
+    assert_ne!(first.secure_element_key_hash, second.secure_element_key_hash);
+    // A policy for the key that was shown before is one for nobody.
+    let stale = UnlockPolicy { secure_element_key_hash: first.secure_element_key_hash, ..second };
+    let (name_key, _) = resume.resume(&[], &[]);
+    assert_eq!(send(&mut terminal.secure_element, &name_key.command).1, 0x9000);
+    let command = unlock(&terminal, &stale);
+    assert_eq!(send(&mut terminal.secure_element, &command).1, 0x6300);
+    let se = &mut terminal.secure_element;
+    assert_eq!(status(se, "80CA008640"), 0x6700, "does not fit");
+    assert_eq!(status(se, "80CA008741"), 0x6A88);
+}
+
+#[test]
 fn a_platform_that_sends_nonsense_is_named() {
     let mut terminal = Terminal::locked(&AUTHORITY);
-    let (_, _, resume) = ask(&mut terminal);
+    let (_, resume) = ask(&mut terminal);
     let (exchange, dialogue) = resume.resume(b"no policy", b"");
     let response = terminal.secure_element.transmit(&exchange.command, &mut terminal.entropy);
     assert!(matches!(dialogue.step(&response), Err(DialogueError::PlatformPolicy)));
+}
+
+/// One touch at this time.
+fn touch_at(terminal: &mut Terminal, time: UnixSeconds) -> Result<u64, DialogueError> {
+    let touch = terminal.touch_watched(&mut adult(), TouchTerms { time, ..input() }, |_, _, _| {})?;
+    Ok(terminal.platform.open(&touch).statement.counter)
 }
 
 #[test]
@@ -164,59 +201,178 @@ fn uses_and_time_are_limits() {
     let mut terminal = Terminal::locked(&AUTHORITY);
     terminal.unlock(|p| p.uses_max = 2).unwrap();
     let until = NOW.plus(8 * 3600);
-    let se = &mut terminal.secure_element;
-    assert_eq!(send(se, &prove(NOW.minus(1))).1, 0x6985, "before the floor");
-    assert_eq!(send(se, &prove(until.plus(1))).1, 0x6985, "after the end");
-    assert_eq!(se.persistent_state().counter(), 0, "refused before counting");
-    assert_eq!(send(se, &prove(NOW)).1, 0x9000);
-    assert_eq!(send(se, &prove(until)).1, 0x9000);
-    assert_eq!(send(se, &prove(NOW)).1, 0x6A84);
-    assert_eq!(se.persistent_state().counter(), 2);
+    assert_eq!(
+        touch_at(&mut terminal, NOW.minus(1)),
+        Err(refused("begin touch", 0x6985)),
+        "before the floor"
+    );
+    assert_eq!(touch_at(&mut terminal, until.plus(1)), Err(refused("begin touch", 0x6985)), "after the end");
+    assert_eq!(terminal.secure_element.persistent_state().counter(), 0, "refused before counting");
+    assert_eq!(touch_at(&mut terminal, NOW), Ok(1));
+    assert_eq!(touch_at(&mut terminal, until), Ok(2));
+    assert_eq!(touch_at(&mut terminal, NOW), Err(refused("begin touch", 0x6A84)));
+    assert_eq!(terminal.secure_element.persistent_state().counter(), 2);
 }
 
 #[test]
-fn no_consent_no_signature() {
+fn a_card_has_a_number_of_touches_a_day_and_each_card_its_own() {
+    let mut terminal = Terminal::locked(&AUTHORITY);
+    let ordinary = |p: &mut UnlockPolicy| {
+        p.touches_per_card_and_day = 2;
+        p.not_after = p.issued_at.plus(ARMING_SECONDS_MAX);
+    };
+    terminal.unlock(ordinary).unwrap();
+    let mut patient = adult();
+    for _ in 0..2 {
+        terminal.touch(&mut patient).unwrap();
+    }
+    let counted = terminal.secure_element.persistent_state().clone();
+    let mut steps = Vec::new();
+    let third = terminal.touch_watched(&mut patient, input(), |exchange, _, _| steps.push(exchange.step));
+    assert_eq!(third, Err(DialogueError::TouchesUsedUp));
+    // The institution's key was not used for it, and nothing was counted.
+    assert!(!steps.contains(&"get challenge"), "{steps:?}");
+    assert_eq!(*terminal.secure_element.persistent_state(), counted);
+    // Neither a new arming nor a power cut gives the touches back.
+    terminal.secure_element.power_off();
+    let kept = PersistentState::from_bytes(&terminal.secure_element.persistent_state().to_bytes()).unwrap();
+    let image = secure_element_image(&AUTHORITY, &terminal.platform);
+    terminal.secure_element = powered(SecureElement::new(image, kept));
+    terminal.unlock(ordinary).unwrap();
+    assert_eq!(terminal.touch(&mut patient), Err(DialogueError::TouchesUsedUp));
+    // A child's card in these tests has the same certificate: the same card.
+    assert_eq!(terminal.touch(&mut child()), Err(DialogueError::TouchesUsedUp));
+    // The next morning in Japan it has its touches again.
+    let tomorrow = TouchTerms { time: NOW.plus(ARMING_SECONDS_MAX), ..input() };
+    terminal.touch_watched(&mut patient, tomorrow, |_, _, _| {}).unwrap();
+}
+
+#[test]
+fn a_platform_that_forbids_the_profile_is_obeyed() {
+    let mut terminal = Terminal::locked(&AUTHORITY);
+    terminal.unlock(|p| p.profiles = AllowedProfiles::of(&[CardProfile::Eac]).unwrap()).unwrap();
+    let mut patient = adult();
+    assert_eq!(terminal.touch(&mut patient), Err(DialogueError::ProfileNotAllowed));
+    assert_eq!(terminal.secure_element.persistent_state().counter(), 0);
+}
+
+#[test]
+fn a_new_arming_in_the_middle_takes_nothing_from_a_touch() {
+    let mut terminal = Terminal::armed(&AUTHORITY);
+    let mut patient = adult();
+    let mut bytes = begin(NOW.plus(60));
+    let mut rounds = 0;
+    let touch = loop {
+        let (answer, word) = send(&mut terminal.secure_element, &bytes);
+        assert_eq!(word, 0x9000);
+        let inner = read_single(&answer, TAG_TOUCH).unwrap();
+        if inner[0] != 0x80 {
+            break answer;
+        }
+        let command = read_single(&inner[3..], card::tlv::Tag(0x81)).unwrap();
+        bytes = continue_touch(&patient.transmit(command, &mut Seeded::new(1)));
+        rounds += 1;
+        if rounds == 6 {
+            terminal.unlock(|_| {}).unwrap();
+        }
+    };
+    assert!(rounds > 6);
+    let card::secure_element::touch_protocol::TouchAnswer::Done { statement, sealed, evidence_key } =
+        card::secure_element::touch_protocol::TouchAnswer::parse(&touch).unwrap()
+    else {
+        panic!("no evidence");
+    };
+    let sealed = card::dialogue::institution_auth::SealedTouch { statement, evidence_key, sealed };
+    assert_eq!(terminal.platform.open(&sealed).statement.counter, 1);
+    let next = terminal.touch(&mut patient).unwrap();
+    assert_ne!(next.evidence_key, sealed.evidence_key, "the next touch is sealed under the new arming");
+    terminal.platform.open(&next);
+}
+
+#[test]
+fn no_consent_no_touch() {
     let mut terminal = Terminal::armed(&AUTHORITY);
     let se = &mut terminal.secure_element;
-    let time = NOW.0.to_be_bytes();
-    let (challenge, consent, time) = (
-        (tags::CHALLENGE_OR_COUNTER, &[7u8; 16][..]),
-        (tags::CONSENT_OR_SIGNATURE, &[8u8; 32][..]),
-        (tags::TIME, &time[..]),
-    );
-    for objects in [
-        &[challenge, time][..],
-        &[challenge, (tags::CONSENT_OR_SIGNATURE, &[]), time],
-        &[challenge, consent],
-        &[consent, challenge, time],
-        &[(tags::CHALLENGE_OR_COUNTER, &[7; 15]), consent, time],
-        &[challenge, consent, time, time],
+    let whole = input().encode();
+    let consent = whole.windows(2).position(|window| window == [0x83, 32]).unwrap();
+    let cut = |from: usize, to: usize| {
+        let mut bytes = [&whole[..from], &whole[to..]].concat();
+        bytes[1] -= u8::try_from(to - from).unwrap();
+        bytes
+    };
+    let nobody = TouchTerms { consent_text_hash: [0; 32], ..input() }.encode();
+    let shorter = {
+        let mut bytes = cut(consent + 33, consent + 34);
+        bytes[consent + 1] = 31;
+        bytes
+    };
+    for (what, data) in [
+        ("no consent hash", cut(consent, consent + 34)),
+        ("a hash of nothing", nobody),
+        ("a shorter hash", shorter),
+        ("no time", cut(whole.len() - 10, whole.len())),
+        ("nothing", vec![0x7C, 0]),
+        ("something more", [&whole[..], &[0x85, 0]].concat()),
     ] {
-        assert_eq!(send(se, &internal_authenticate(objects)).1, 0x6A80);
+        assert_eq!(send(se, &begin_with(&data)).1, 0x6A80, "{what}");
+        assert_eq!(send(se, &continue_touch(&[0x90, 0])).1, 0x6985, "{what}");
     }
     assert_eq!(se.persistent_state().counter(), 0);
+    assert_eq!(send(se, &begin_with(&whole)).1, 0x9000);
 }
 
 #[test]
-fn the_answer_is_counter_and_a_signature_over_its_own_words() {
+fn answers_need_room_and_a_touch_needs_its_beginning() {
     let mut terminal = Terminal::armed(&AUTHORITY);
     let se = &mut terminal.secure_element;
-    let (chain, word) = send(se, &hex("80CA7F21 000001 01 0000"));
-    assert_eq!(word, 0x9000);
-    let leaf = Cvc::parse(&chain).unwrap();
-    let (answer, word) = send(se, &prove(NOW));
-    assert_eq!(word, 0x9000);
-    let inner = read_single(&answer, tags::DYNAMIC).unwrap();
-    assert_eq!(inner[..10], [0x81, 8, 0, 0, 0, 0, 0, 0, 0, 1]);
-    let signature = read_single(&inner[10..], tags::CONSENT_OR_SIGNATURE).unwrap();
-    let subject = &leaf.body().subject;
-    subject.verify(&card::external_authenticate_bytes(&[7; 16], &subject.reference()), signature).unwrap();
+    let terms = input().encode();
+    let short = CommandBuilder::new(0x80, 0xD0, 0x00, 0x00).data(&terms).expect(256).encode().unwrap();
+    assert_eq!(send(se, &short).1, 0x6700);
+    assert_eq!(send(se, &continue_touch(&[0x90, 0])).1, 0x6985);
+    assert_eq!(send(se, &begin(NOW)).1, 0x9000);
+    assert_eq!(status(se, "80D20000 04 8102 9000 00"), 0x6700, "and the touch goes on");
+    assert_eq!(status(se, "80D20001 04 8102 9000 00"), 0x6A86);
+    assert_eq!(send(se, &continue_touch(&[0x90, 0])).1, 0x9000);
+    // What is not a response ends it.
+    let nonsense = CommandBuilder::new(0x80, 0xD2, 0x00, 0x00).data(&[0x82, 0]).expect(65_536);
+    assert_eq!(send(se, &nonsense.encode().unwrap()).1, 0x6A80);
+    assert_eq!(send(se, &continue_touch(&[0x90, 0])).1, 0x6985);
+    // So does another beginning, well-formed or not.
+    assert_eq!(send(se, &begin(NOW)).1, 0x9000);
+    assert_eq!(send(se, &begin_with(&[0x7C, 0])).1, 0x6A80);
+    assert_eq!(send(se, &continue_touch(&[0x90, 0])).1, 0x6985);
+    // And power.
+    assert_eq!(send(se, &begin(NOW)).1, 0x9000);
+    se.power_off();
+    se.power_on();
+    assert_eq!(send(se, &select()).1, 0x9000);
+    assert_eq!(send(se, &continue_touch(&[0x90, 0])).1, 0x6985);
+}
+
+#[test]
+fn the_proof_is_over_the_secure_elements_own_words() {
+    let key = CardRsaKey::generate().unwrap();
+    let chain = AUTHORITY.chain_for(&key);
+    let platform = Platform::new();
+    let image = SecureElementImage::new(SecureElementId(*b"SE000001"), key, chain.clone(), platform.public());
+    let secure_element = powered(SecureElement::new(image.unwrap(), PersistentState::factory(NOW)));
+    let mut terminal = Terminal { platform, secure_element, entropy: Seeded::new(4) };
+    terminal.unlock(|_| {}).unwrap();
+    let mut challenge = Vec::new();
+    let mut proof = Vec::new();
+    terminal
+        .touch_watched(&mut adult(), input(), |exchange, response, _| match exchange.step {
+            "get challenge" => challenge = response[..16].to_vec(),
+            "external authenticate" => proof = exchange.command[7..].to_vec(),
+            _ => {}
+        })
+        .unwrap();
+    let subject = &chain.leaf.body().subject;
+    let challenge: [u8; 16] = challenge.try_into().unwrap();
+    let signed = card::external_authenticate_bytes(&challenge, &subject.reference());
+    subject.verify(&signed, &proof).unwrap();
     // Never over the caller's bytes alone.
-    assert!(subject.verify(&[7; 16], signature).is_err());
-    assert_eq!(send(se, &hex("80CA7F21 000001 00 0000")).1, 0x9000);
-    assert_eq!(send(se, &hex("80CA7F21 000001 02 0000")).1, 0x6A88);
-    assert_eq!(send(se, &hex("80CA7F21 01 00 00")).1, 0x6700, "does not fit");
-    assert_eq!(send(se, &hex("80CA0042 000001 00 0000")).1, 0x6A86);
+    assert!(subject.verify(&challenge, &proof).is_err());
 }
 
 #[test]
@@ -227,19 +383,23 @@ fn no_counter_value_twice_across_power_cuts() {
     let mut terminal = Terminal {
         secure_element: powered(SecureElement::new(image(), at_the_end)),
         platform: Platform::new(),
-        entropy: protocol::entropy::Seeded::new(3),
+        entropy: Seeded::new(3),
     };
     terminal.platform = platform;
     terminal.unlock(|_| {}).unwrap();
-    assert_eq!(send(&mut terminal.secure_element, &prove(NOW)).1, 0x6A84, "the counter does not wrap");
+    assert_eq!(
+        touch_at(&mut terminal, NOW),
+        Err(refused("begin touch", 0x6A84)),
+        "the counter does not wrap"
+    );
 
-    // An owner that reserved ten and wrote that down loses nothing but numbers.
+    // An owner that wrote down more than was given out loses nothing but numbers.
     let reserved = PersistentState::factory(NOW).reserving(10);
     let written = PersistentState::from_bytes(&reserved.to_bytes()).unwrap();
     let image = secure_element_image(&AUTHORITY, &terminal.platform);
     terminal.secure_element = powered(SecureElement::new(image, written));
     terminal.unlock(|_| {}).unwrap();
-    assert_eq!(send(&mut terminal.secure_element, &prove(NOW)).1, 0x9000);
+    assert_eq!(touch_at(&mut terminal, NOW), Ok(11));
     assert_eq!(terminal.secure_element.persistent_state().counter(), 11);
 }
 
@@ -262,37 +422,74 @@ fn images_must_fit_together() {
 }
 
 #[test]
-fn the_institution_key_never_leaves() {
-    // Everything that an armed Secure Element answers to every header with every small P1 and P2:
-    // no octets of the key's secret half.
+fn neither_the_institution_key_nor_its_certificates_can_be_asked_for() {
+    // Everything that an armed Secure Element answers to every header with every small P1 and P2: no
+    // octets of the key's secret half, none of the chain, none of an evidence key's secret.
     let platform = Platform::new();
     let key = CardRsaKey::generate().unwrap();
     let pkcs8 = key.pkcs8_der().unwrap();
     let chain = AUTHORITY.chain_for(&key);
+    let certificates = chain.encode();
     let image = SecureElementImage::new(SecureElementId([1; 8]), key, chain, platform.public()).unwrap();
     let mut terminal = Terminal {
         platform,
         secure_element: powered(SecureElement::new(image, PersistentState::factory(NOW))),
-        entropy: protocol::entropy::Seeded::new(4),
+        entropy: Seeded::new(4),
     };
     terminal.unlock(|_| {}).unwrap();
+    // `send` draws from this stream, so its evidence key is known here.
+    let scalar = EvidencePrivateKey::draw_scalar(&mut Seeded::new(5)).unwrap();
     // The second half of the PKCS#8 is secret: primes, exponents, coefficient.
-    let secrets: Vec<&[u8]> = pkcs8[pkcs8.len() / 2..].windows(16).step_by(16).collect();
+    let mut secrets: Vec<&[u8]> = pkcs8[pkcs8.len() / 2..].windows(16).step_by(16).collect();
+    secrets.extend(certificates.windows(16));
+    secrets.extend(scalar.windows(16));
+    let secrets: std::collections::HashSet<&[u8]> = secrets.into_iter().collect();
+    let mut evidence_keys = 0;
     for cla in [0x00, 0x80] {
         for ins in 0..=255u8 {
-            for (p1, p2) in
-                [(0, 0), (0, 0x81), (1, 0x81), (0x7F, 0x21), (0x80, 0), (0x81, 0xA4), (4, 0), (0, 0x97)]
-            {
+            for (p1, p2) in [
+                (0, 0),
+                (0, 0x81),
+                (1, 0x81),
+                (0x7F, 0x21),
+                (0x80, 0),
+                (0x81, 0xA4),
+                (4, 0),
+                (0, 0x86),
+                (0, 0x87),
+                (0, 0x97),
+            ] {
                 for data in [&[][..], &[0], &[1], &[0x7C, 0]] {
                     let command =
                         CommandBuilder::new(cla, ins, p1, p2).data(data).expect(65_536).encode().unwrap();
                     let (answer, _) = send(&mut terminal.secure_element, &command);
-                    for secret in &secrets {
-                        assert!(!answer.windows(16).any(|window| window == *secret), "{cla:02X}{ins:02X}");
+                    evidence_keys += usize::from(answer.len() == 65);
+                    for window in answer.windows(16) {
+                        assert!(!secrets.contains(window), "{cla:02X}{ins:02X}");
                     }
                 }
             }
         }
     }
+    assert_eq!(evidence_keys, 1, "one question of all has that answer");
     terminal.touch(&mut adult()).expect("all that did not disturb the next touch");
+}
+
+#[test]
+fn a_refusal_of_the_card_comes_back_as_the_cards() {
+    let mut terminal = Terminal::armed(&AUTHORITY);
+    let se = &mut terminal.secure_element;
+    for (response, failure) in [
+        (&[0x6A, 0x82][..], [1, 6, 0x6A, 0x82]),
+        (&[0x69, 0x82], [1, 1, 0x69, 0x82]),
+        (&[0x90], [1, 2, 0, 0]),
+        (&[], [1, 2, 0, 0]),
+        (&[1, 0x90, 0], [1, 3, 0x90, 0]),
+    ] {
+        assert_eq!(send(se, &begin(NOW)).1, 0x9000);
+        let bytes = se.transmit(&continue_touch(response), &mut Seeded::new(1));
+        let answer = ResponseApdu::parse(&bytes).unwrap();
+        assert_eq!(answer.status, StatusWord::OK);
+        assert_eq!(answer.data, [&[0x7C, 6, 0x8F, 4][..], &failure].concat(), "{response:02X?}");
+    }
 }

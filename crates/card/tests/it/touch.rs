@@ -8,58 +8,72 @@ use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use card::EmulatedCard;
 use card::apdu::StatusWord;
 use card::cvc::{CvcAuthority, CvcChain, CvcPublicKey, KeyReference, issue};
+use card::dialogue::institution_auth::is_signature;
 use card::dialogue::{DialogueError, Misbehaviour, Party};
 use card::my_number_card::{PersistentState, SignatureCounts};
 use card::rsa_key::CardRsaKey;
-use protocol::statement::TouchStatement;
+use protocol::answer::CardProfile;
+use protocol::ids::TerminalKeyHash;
+use protocol::statement::{TouchMode, TouchStatement};
 
 const SELECT: &str = "00A4040C0A D392F000260100000001";
 const SELECT_ROOT: &str = "00A4020C02 0016";
 const SIGN_AUTH: &str = "802A029720 0101010101010101010101010101010101010101010101010101010101010101 00";
 
-/// Commands to the card when a certificate takes four READ BINARY; to the Secure Element always three.
+/// Commands to the card when a certificate takes four READ BINARY; the Secure Element begins, and goes on
+/// after each of them.
 const CARD_APDUS: usize = 13;
-const SECURE_ELEMENT_APDUS: usize = 3;
+const SECURE_ELEMENT_APDUS: usize = 1 + CARD_APDUS;
 
 #[test]
-fn one_touch_is_one_signature_in_sixteen_commands() {
+fn one_touch_is_one_signature_in_thirteen_commands() {
     let mut terminal = Terminal::armed(&AUTHORITY);
     let mut patient = adult();
     let before = patient.persistent_state().clone();
     let mut to = [0usize; 2];
     let mut steps = Vec::new();
-    let evidence = terminal
+    let touch = terminal
         .touch_watched(&mut patient, input(), |exchange, _, _| {
             to[usize::from(exchange.to == Party::SecureElement)] += 1;
             steps.push(exchange.step);
+            assert_eq!(is_signature(exchange), exchange.step == "sign statement");
         })
         .unwrap();
     assert_eq!(to, [CARD_APDUS, SECURE_ELEMENT_APDUS]);
     assert_eq!(steps.iter().filter(|step| **step == "read authentication certificate").count(), 4);
-    assert_eq!(steps.last(), Some(&"sign statement"));
-    assert_eq!(evidence.card_signatures, 1);
+    assert_eq!(steps.first(), Some(&"begin touch"));
+    assert_eq!(steps[steps.len() - 2..], ["sign statement", "check signature and seal evidence"]);
     assert_eq!(patient.signatures(), SignatureCounts { card_holder_auth: 1, document_signature: 0 });
     assert_eq!(*patient.persistent_state(), before, "no counter moved, no PIN was needed");
 
-    let statement = TouchStatement::parse(&evidence.statement).unwrap();
-    assert_eq!(statement.counter, 1);
-    assert_eq!(statement.time, NOW.plus(60));
-    assert_eq!(statement.consent_text_hash, input().consent_text_hash);
+    let opened = terminal.platform.open(&touch);
+    assert_eq!(opened.profile, CardProfile::Jicsap);
+    assert_eq!((opened.statement.counter, opened.statement.time), (1, NOW.plus(60)));
+    assert_eq!(opened.statement.consent_text_hash, input().consent_text_hash);
+    assert_eq!(opened.statement.mode, TouchMode::Online);
+    assert_eq!(opened.statement.terminal_key_hash, TerminalKeyHash([3; 32]), "the policy's terminal");
     let key = crate::town::adult_holder().card_holder_auth;
-    assert_eq!(evidence.auth_certificate, key.end_entity_der);
+    assert_eq!(opened.auth_certificate, key.end_entity_der);
     UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.private_key.spki_der())
-        .verify(&evidence.statement, &evidence.signature)
+        .verify(touch.statement.as_slice(), &opened.signature)
         .unwrap();
-    assert!(!format!("{evidence:?}").contains("48"), "no bytes in Debug");
+    // What the terminal's computer ends up with: nothing of the card.
+    for holder in [&opened.auth_certificate, &opened.signature] {
+        for window in holder.windows(16) {
+            assert!(!touch.sealed.as_ref().windows(16).any(|seen| seen == window));
+        }
+    }
 }
 
 #[test]
-fn counters_rise_with_every_touch() {
+fn counters_rise_with_every_touch_and_each_costs_one_write() {
     let mut terminal = Terminal::armed(&AUTHORITY);
     let mut patient = adult();
     for expected in 1..=5 {
-        let evidence = terminal.touch(&mut patient).unwrap();
-        assert_eq!(TouchStatement::parse(&evidence.statement).unwrap().counter, expected);
+        let changes = terminal.secure_element.state_changes();
+        let touch = terminal.touch(&mut patient).unwrap();
+        assert_eq!(TouchStatement::parse(touch.statement.as_slice()).unwrap().counter, expected);
+        assert_eq!(terminal.secure_element.state_changes(), changes + 1);
     }
     assert_eq!(terminal.secure_element.persistent_state().counter(), 5);
 }
@@ -271,7 +285,8 @@ fn a_signature_by_another_key_is_the_cards_misbehaviour() {
 #[test]
 fn power_lost_at_every_step() {
     let mut terminal = Terminal::armed(&AUTHORITY);
-    for row in 0..CARD_APDUS + SECURE_ELEMENT_APDUS - 1 {
+    // From the response to SELECT to the command that signs: what the card had is gone.
+    for row in 1..CARD_APDUS + SECURE_ELEMENT_APDUS - 2 {
         let mut patient = adult();
         let before = patient.persistent_state().clone();
         let mut place = 0;
@@ -287,6 +302,26 @@ fn power_lost_at_every_step() {
         assert!(result.is_err() && !signed, "row {row}");
         assert_eq!(*patient.persistent_state(), before);
         assert_eq!(patient.signatures(), SignatureCounts::default());
+    }
+}
+
+/// A touch that breaks off costs a counter value and a use only if the institution was proved in it.
+#[test]
+fn what_breaks_before_the_proof_costs_nothing() {
+    let mut terminal = Terminal::armed(&AUTHORITY);
+    for (step, costs) in
+        [("select JPKI-AP", 0), ("load terminal certificate", 0), ("external authenticate", 1)]
+    {
+        let before = terminal.secure_element.persistent_state().counter();
+        let error = terminal
+            .touch_watched(&mut adult(), input(), |exchange, response, _| {
+                if exchange.step == step {
+                    *response = hex("6F00");
+                }
+            })
+            .unwrap_err();
+        assert_eq!(error, DialogueError::CardRefused { step, status_word: StatusWord(0x6F00) });
+        assert_eq!(terminal.secure_element.persistent_state().counter(), before + costs, "{step}");
     }
 }
 

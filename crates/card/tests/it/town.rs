@@ -5,7 +5,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use card::EmulatedCard;
 use card::cvc::{CvcAuthority, CvcChain, CvcIssuer, CvcPublicKey, KeyReference, issue};
-use card::dialogue::institution_auth::{InstitutionAuth, Progress, TouchEvidence, TouchInput};
+use card::dialogue::institution_auth::{InstitutionAuth, Progress, SealedTouch};
 use card::dialogue::power_on::{self, Armed, PowerOn};
 use card::dialogue::{DialogueError, Exchange, Party};
 use card::image::CardImage;
@@ -13,11 +13,14 @@ use card::my_number_card::{
     AuthPin, CertifiedKey, MyNumberCard, Personalisation, SignPassword, SignatureFunction,
 };
 use card::rsa_key::CardRsaKey;
+use card::secure_element::touch_protocol::TouchTerms;
 use card::secure_element::{PersistentState, SecureElement, SecureElementImage, UnlockPublicKey};
 use card::tlv::{Tag, encode};
+use protocol::answer::{AllowedProfiles, CardProfile};
 use protocol::entropy::Seeded;
 use protocol::ids::{InstitutionCode, SecureElementId, TerminalKeyHash};
-use protocol::statement::{FreshnessNonce, NONCE_LEN, Purposes, TouchMode};
+use protocol::sealed_evidence::{EvidencePrivateKey, EvidencePublicKey};
+use protocol::statement::{FreshnessNonce, NONCE_LEN, Purposes, TouchStatement};
 use protocol::time::UnixSeconds;
 use protocol::unlock::UnlockPolicy;
 use std::sync::LazyLock;
@@ -133,20 +136,48 @@ pub(crate) fn powered<C: EmulatedCard>(mut emulated: C) -> C {
     emulated
 }
 
-/// The platform's unlock key.
-pub(crate) struct Platform(EcdsaKeyPair);
+/// The platform's keys: the one that arms, and the one that opens evidence.
+pub(crate) struct Platform {
+    unlock: EcdsaKeyPair,
+    pub(crate) evidence: EvidencePrivateKey,
+}
+
+/// What the platform finds under the seal.
+pub(crate) struct OpenedTouch {
+    pub(crate) statement: TouchStatement,
+    pub(crate) profile: CardProfile,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) auth_certificate: Vec<u8>,
+}
 
 impl Platform {
     pub(crate) fn new() -> Self {
-        Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap())
+        Self {
+            unlock: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap(),
+            evidence: EvidencePrivateKey::draw(&mut Seeded::new(21)).unwrap(),
+        }
     }
 
     pub(crate) fn public(&self) -> UnlockPublicKey {
-        UnlockPublicKey::from_point(self.0.public_key().as_ref()).unwrap()
+        UnlockPublicKey::from_point(self.unlock.public_key().as_ref()).unwrap()
     }
 
-    pub(crate) fn sign(&self, policy: &UnlockPolicy) -> Vec<u8> {
-        self.0.sign(&SystemRandom::default(), &policy.signed_bytes()).unwrap().as_ref().to_vec()
+    pub(crate) fn sign(&self, signed_bytes: &[u8]) -> Vec<u8> {
+        self.unlock.sign(&SystemRandom::default(), signed_bytes).unwrap().as_ref().to_vec()
+    }
+
+    /// Opens the evidence, as a check does.
+    pub(crate) fn open(&self, touch: &SealedTouch) -> OpenedTouch {
+        let statement = TouchStatement::parse(touch.statement.as_slice()).unwrap();
+        let opening = self.evidence.opening(&touch.evidence_key).unwrap();
+        let mut sealed = touch.sealed.clone();
+        let evidence = opening.open(&touch.statement, statement.counter, &mut sealed).unwrap();
+        OpenedTouch {
+            profile: evidence.profile,
+            signature: evidence.signature.to_vec(),
+            auth_certificate: evidence.auth_certificate.to_vec(),
+            statement,
+        }
     }
 }
 
@@ -158,7 +189,12 @@ pub(crate) struct Terminal {
 }
 
 /// The policy of an ordinary day.
-pub(crate) fn policy(secure_element: SecureElementId, challenge: [u8; 16]) -> UnlockPolicy {
+pub(crate) fn policy(
+    secure_element: SecureElementId,
+    challenge: [u8; 16],
+    key: &EvidencePublicKey,
+    platform: &Platform,
+) -> UnlockPolicy {
     UnlockPolicy {
         secure_element,
         challenge,
@@ -166,6 +202,10 @@ pub(crate) fn policy(secure_element: SecureElementId, challenge: [u8; 16]) -> Un
         issued_at: NOW,
         not_after: NOW.plus(8 * 3600),
         uses_max: 1_000,
+        evidence_key: *platform.evidence.public(),
+        secure_element_key_hash: digest(&SHA256, &key.0).as_ref().try_into().unwrap(),
+        profiles: AllowedProfiles::ALL,
+        touches_per_card_and_day: 1_000,
     }
 }
 
@@ -200,10 +240,10 @@ impl Terminal {
             let response = self.secure_element.transmit(&exchange.command, &mut self.entropy);
             (exchange, dialogue) = match dialogue.step(&response)? {
                 power_on::Progress::Send(exchange, dialogue) => (exchange, dialogue),
-                power_on::Progress::NeedPolicy { secure_element, challenge, resume } => {
-                    let mut policy = policy(secure_element, challenge);
+                power_on::Progress::NeedPolicy { secure_element, challenge, evidence_key, resume } => {
+                    let mut policy = policy(secure_element, challenge, &evidence_key, &self.platform);
                     bend(&mut policy);
-                    resume.resume(&policy.encode(), &self.platform.sign(&policy))
+                    resume.resume(&policy.encode(), &self.platform.sign(&policy.signed_bytes()))
                 }
                 power_on::Progress::Done(armed) => return Ok(armed),
             };
@@ -211,7 +251,7 @@ impl Terminal {
     }
 
     /// One touch.
-    pub(crate) fn touch(&mut self, patient: &mut dyn EmulatedCard) -> Result<TouchEvidence, DialogueError> {
+    pub(crate) fn touch(&mut self, patient: &mut dyn EmulatedCard) -> Result<SealedTouch, DialogueError> {
         self.touch_watched(patient, input(), |_, _, _| {})
     }
 
@@ -220,10 +260,10 @@ impl Terminal {
     pub(crate) fn touch_watched(
         &mut self,
         patient: &mut dyn EmulatedCard,
-        input: TouchInput,
+        terms: TouchTerms,
         mut watch: impl FnMut(&Exchange, &mut Vec<u8>, &mut dyn EmulatedCard),
-    ) -> Result<TouchEvidence, DialogueError> {
-        let (mut exchange, mut dialogue) = InstitutionAuth::start(input);
+    ) -> Result<SealedTouch, DialogueError> {
+        let (mut exchange, mut dialogue) = InstitutionAuth::start(terms)?;
         loop {
             let mut response = match exchange.to {
                 Party::Card => patient.transmit(&exchange.command, &mut self.entropy),
@@ -232,19 +272,17 @@ impl Terminal {
             watch(&exchange, &mut response, patient);
             match dialogue.step(&response)? {
                 Progress::Send(next, rest) => (exchange, dialogue) = (next, rest),
-                Progress::Done(evidence) => return Ok(evidence),
+                Progress::Done(touch) => return Ok(touch),
             }
         }
     }
 }
 
 /// What the terminal says in an ordinary touch.
-pub(crate) fn input() -> TouchInput {
-    TouchInput {
+pub(crate) fn input() -> TouchTerms {
+    TouchTerms {
         purposes: Purposes::ELIGIBILITY,
-        mode: TouchMode::Online,
         institution: InstitutionCode::parse("1312345678").unwrap(),
-        terminal_key_hash: TerminalKeyHash([3; 32]),
         nonce: FreshnessNonce([9; NONCE_LEN]),
         consent_text_hash: digest(&SHA256, "同意します".as_bytes()).as_ref().try_into().unwrap(),
         time: NOW.plus(60),

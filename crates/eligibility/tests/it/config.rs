@@ -8,16 +8,32 @@ fn the_sample_is_good() {
     let config = eligibility::serve::load_config(&path).unwrap();
     assert!(config.store.is_absolute() || config.store.starts_with(path.parent().unwrap()));
     assert_eq!(config.revocation.max_age_seconds, 86_400);
+    assert_eq!(config.unlock.card_profiles, protocol::answer::AllowedProfiles::ALL);
+    assert_eq!(config.unlock.touches_per_card_and_day, 20);
+}
+
+/// What the sample says when `from` in it reads `to`.
+fn bent(from: &str, to: &str) -> String {
+    let sample =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples/eligibility.toml"))
+            .unwrap();
+    assert!(sample.contains(from));
+    let folder = crate::fixture::Folder::new();
+    let path = folder.0.join("config.toml");
+    std::fs::write(&path, sample.replace(from, to)).unwrap();
+    eligibility::serve::load_config(&path).unwrap_err().to_string()
 }
 
 #[test]
 fn an_unknown_key_is_named() {
-    let sample =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples/eligibility.toml"))
-            .unwrap();
-    let folder = crate::fixture::Folder::new();
-    let path = folder.0.join("config.toml");
-    std::fs::write(&path, sample.replace("refresh_seconds", "refresh_secs")).unwrap();
-    let error = eligibility::serve::load_config(&path).unwrap_err().to_string();
+    let error = bent("refresh_seconds", "refresh_secs");
     assert!(error.contains("refresh_secs"), "{error}");
+}
+
+#[test]
+fn which_dialogues_are_taken_must_be_said() {
+    let said = r#"card_profiles = ["eac", "jicsap"]"#;
+    assert!(bent(said, "").contains("card_profiles"));
+    assert!(bent(said, "card_profiles = []").contains("at least one card profile"));
+    assert!(bent(said, r#"card_profiles = ["sm"]"#).contains("sm"));
 }

@@ -17,7 +17,9 @@ use pki::revocation::RevocationReason;
 use pki::serial::SerialNumber;
 use pki::signer::{SoftwareRsaSigner, generate_rsa_2048_pkcs8};
 use pki::validate::TrustAnchor;
-use protocol::answer::{Bilingual, CardProfile, CivilDate, Coverage, RegisteredPerson, Relation};
+use protocol::answer::{
+    AllowedProfiles, Bilingual, CardProfile, CivilDate, Coverage, RegisteredPerson, Relation,
+};
 use protocol::eligibility_v1::CheckRequest;
 use protocol::entropy::Seeded;
 use protocol::ids::{
@@ -25,6 +27,7 @@ use protocol::ids::{
     SecureElementId, TerminalKeyHash,
 };
 use protocol::problem::{Language, Problem};
+use protocol::sealed_evidence::{Evidence, EvidencePrivateKey};
 use protocol::statement::{FreshnessNonce, Purposes, TouchMode, TouchStatement};
 use protocol::time::{FixedClock, UnixSeconds};
 use std::path::{Path, PathBuf};
@@ -117,9 +120,17 @@ pub(crate) struct Bench {
     pub(crate) card: Card,
     pub(crate) clock: Arc<FixedClock>,
     pub(crate) folder: Folder,
+    /// The Secure Element's evidence key of this arming.
+    pub(crate) evidence_key: EvidencePrivateKey,
+    pub(crate) profiles: AllowedProfiles,
 }
 
-fn parts(folder: &Path, authority: &IssuingAuthority, clock: &Arc<FixedClock>) -> Parts {
+fn parts(
+    folder: &Path,
+    authority: &IssuingAuthority,
+    clock: &Arc<FixedClock>,
+    profiles: AllowedProfiles,
+) -> Parts {
     let anchors = Arc::new(vec![TrustAnchor::from_certificate(authority.certificate_der()).unwrap()]);
     let (log, _) = DurableLog::open(&folder.join("audit"), LogOptions::default()).unwrap();
     Parts {
@@ -130,7 +141,7 @@ fn parts(folder: &Path, authority: &IssuingAuthority, clock: &Arc<FixedClock>) -
         anchors,
         clock: Arc::clone(clock) as Arc<dyn protocol::time::Clock>,
         freshness: Freshness::default(),
-        unlock: Unlock::default(),
+        unlock: Unlock::usual(profiles),
         status_max_age_seconds: STATUS_MAX_AGE,
     }
 }
@@ -195,8 +206,10 @@ impl Bench {
         let authority = authority();
         let clock = Arc::new(FixedClock::at(NOW));
         let card = Card::issue(&authority, 2);
-        let platform = Arc::new(Platform::recover(parts(&folder.0, &authority, &clock)).unwrap());
-        let bench = Self { platform: Some(platform), authority, card, clock, folder };
+        let profiles = AllowedProfiles::ALL;
+        let platform = Arc::new(Platform::recover(parts(&folder.0, &authority, &clock, profiles)).unwrap());
+        let evidence_key = arming(1);
+        let bench = Self { platform: Some(platform), authority, card, clock, folder, evidence_key, profiles };
         bench
             .store()
             .register_terminals(&[
@@ -227,8 +240,8 @@ impl Bench {
     /// Ends the process and starts another on the same files.
     pub(crate) fn restart(&mut self) {
         drop(self.platform.take());
-        self.platform =
-            Some(Arc::new(Platform::recover(parts(&self.folder.0, &self.authority, &self.clock)).unwrap()));
+        let parts = parts(&self.folder.0, &self.authority, &self.clock, self.profiles);
+        self.platform = Some(Arc::new(Platform::recover(parts).unwrap()));
     }
 
     pub(crate) fn crl(&self, number: u64, at: UnixSeconds, entries: &[RevokedEntry]) -> Vec<u8> {
@@ -275,19 +288,31 @@ impl Bench {
     }
 
     /// A request with the statement signed by `card`.
-    pub(crate) fn signed_by(statement: &TouchStatement, card: &Card) -> CheckRequest {
-        let statement = statement.encode();
+    pub(crate) fn signed_by(&self, statement: &TouchStatement, card: &Card) -> CheckRequest {
+        let signature = card.key.sign_sha256(&statement.encode()).unwrap();
+        self.sealed(statement, CardProfile::Jicsap, &signature, &card.certificate)
+    }
+
+    /// A request with this evidence, as a Secure Element seals it.
+    pub(crate) fn sealed(
+        &self,
+        statement: &TouchStatement,
+        profile: CardProfile,
+        signature: &[u8; 256],
+        auth_certificate: &[u8],
+    ) -> CheckRequest {
+        let sealing = self.evidence_key.sealing(self.platform().evidence_public_key()).unwrap();
+        let evidence = Evidence { profile, signature, auth_certificate };
         CheckRequest {
-            profile: CardProfile::Jicsap,
-            signature: card.key.sign_sha256(&statement).unwrap().to_vec(),
-            statement: statement.to_vec(),
-            auth_certificate: card.certificate.clone(),
+            statement: statement.encode().to_vec(),
+            evidence_key: *self.evidence_key.public(),
+            sealed: sealing.seal(statement, &evidence).unwrap(),
         }
     }
 
     /// A good touch, as request bytes.
     pub(crate) fn touch(&self, counter: u64) -> Vec<u8> {
-        serde_json::to_vec(&Self::signed_by(&self.statement(counter), &self.card)).unwrap()
+        serde_json::to_vec(&self.signed_by(&self.statement(counter), &self.card)).unwrap()
     }
 
     pub(crate) async fn send(&self, body: &[u8]) -> Outcome {
@@ -297,6 +322,11 @@ impl Bench {
     pub(crate) async fn refused(&self, body: &[u8]) -> Problem {
         problem(&self.send(body).await)
     }
+}
+
+/// The evidence key of some arming.
+pub(crate) fn arming(seed: u64) -> EvidencePrivateKey {
+    EvidencePrivateKey::draw(&mut Seeded::new(seed)).unwrap()
 }
 
 pub(crate) fn problem(outcome: &Outcome) -> Problem {

@@ -5,7 +5,7 @@ use card::secure_element::PersistentState;
 use chassis::entropy::SystemEntropy;
 use protocol::ids::SecureElementId;
 use protocol::statement::TouchStatement;
-use terminal::custody::{COUNTER_BLOCK, Custody, CustodyError, ImageParts, write_image};
+use terminal::custody::{Custody, CustodyError, ImageParts, write_image};
 
 fn counters(checks: &[Vec<u8>]) -> Vec<u64> {
     let statement = |body: &Vec<u8>| {
@@ -29,8 +29,7 @@ async fn after_a_restart_the_counter_goes_on_behind_everything_given_out() {
     }
     let before = counters(&town.stub.with(|seen| seen.checks.clone()));
     assert_eq!(before, [1, 2]);
-    // One write reserved the whole block.
-    assert_eq!(on_disk(&town.estate).counter(), COUNTER_BLOCK);
+    assert_eq!(on_disk(&town.estate).counter(), 2);
     let Town { desk, stub, estate, .. } = town;
     desk.close().await;
     drop(desk);
@@ -41,8 +40,28 @@ async fn after_a_restart_the_counter_goes_on_behind_everything_given_out() {
     let (report, _placed) = town.touch().await;
     assert!(report.answer().is_some(), "{:?}", report.problem());
     let after = counters(&town.stub.with(|seen| seen.checks.clone()));
-    assert_eq!(after, [1, 2, COUNTER_BLOCK + 1]);
-    assert_eq!(on_disk(&town.estate).counter(), 2 * COUNTER_BLOCK);
+    assert_eq!(after, [1, 2, 3]);
+    assert_eq!(on_disk(&town.estate).counter(), 3);
+    town.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_gives_no_card_its_touches_back() {
+    let estate = Estate::new();
+    let stub = estate.stub().await;
+    stub.with(|seen| seen.touches_per_card_and_day = 1);
+    let town = Town::open_with(estate, stub, SLOW);
+    let (report, placed) = town.touch().await;
+    assert!(report.answer().is_some(), "{:?}", report.problem());
+    placed.take();
+    let Town { desk, stub, estate, .. } = town;
+    desk.close().await;
+    drop(desk);
+    let copy = Estate { state: estate.folder.0.join("copy.state"), ..estate };
+    std::fs::copy(copy.folder.0.join("se.state"), &copy.state).unwrap();
+    let town = Town::open_with(copy, stub, SLOW);
+    let (report, _placed) = town.touch().await;
+    assert_eq!(report.problem().unwrap().code, protocol::problem::ProblemCode::CardTouchesUsedUp);
     town.close().await;
 }
 
@@ -79,7 +98,10 @@ fn broken_files_are_refused_and_named() {
     let open = || Custody::open(&estate.image, &estate.state, Box::new(SystemEntropy)).map(drop);
     let state = std::fs::read(&estate.state).unwrap();
     std::fs::write(&estate.state, &state[..state.len() - 1]).unwrap();
-    assert!(matches!(open(), Err(CustodyError::State { path }) if path == estate.state));
+    assert!(matches!(open(), Err(CustodyError::State { path, .. }) if path == estate.state));
+    // The state of a terminal that was set up before touches were counted.
+    std::fs::write(&estate.state, [&b"KZSE\x01"[..], &[0; 16]].concat()).unwrap();
+    assert!(open().unwrap_err().to_string().contains("another version"));
     std::fs::write(&estate.state, &state).unwrap();
     open().unwrap();
     let image = std::fs::read_to_string(&estate.image).unwrap();

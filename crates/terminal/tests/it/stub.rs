@@ -2,18 +2,20 @@
 //! check byte for byte, and answers as it is told.
 
 use crate::town::{INSTITUTION_CODE, INSTITUTION_NAME, now};
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
+use chassis::entropy::SystemEntropy;
 use chassis::listener::{ListenerLimits, PeerCertificate, serve};
 use chassis::shutdown::{ShutdownSignal, ShutdownTrigger};
 use chassis::tls::{ClientAuth, server_config};
 use pki::signer::IssuerSigner;
 use protocol::answer::{
-    Answer, Bilingual, CardProfile, CivilDate, Coverage, InsurerLoad, Proof, ProofMethod, RegisteredPerson,
-    Relation, Validity,
+    AllowedProfiles, Answer, Bilingual, CardProfile, CivilDate, Coverage, InsurerLoad, Proof, ProofMethod,
+    RegisteredPerson, Relation, Validity,
 };
 use protocol::consent::ConsentText;
 use protocol::eligibility_v1::{
@@ -24,7 +26,8 @@ use protocol::ids::{
     BranchNumber, InsuredNumber, InsuredSymbol, InsurerNumber, SecureElementId, TerminalKeyHash,
 };
 use protocol::problem::{Problem, ProblemCode, WireNonce};
-use protocol::statement::{FreshnessNonce, NONCE_LEN, Purposes, TouchStatement};
+use protocol::sealed_evidence::EvidencePrivateKey;
+use protocol::statement::{FreshnessNonce, NONCE_LEN, Purposes, TouchMode, TouchStatement};
 use protocol::unlock::UnlockPolicy;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -60,6 +63,12 @@ pub(crate) struct Seen {
     pub(crate) unlock_refusals: u32,
     /// Uses that an arming allows.
     pub(crate) uses_max: u32,
+    /// Touches that it allows to one card on one day.
+    pub(crate) touches_per_card_and_day: u16,
+    /// The dialogue of every touch, as it stood under the seal.
+    pub(crate) profiles_used: Vec<CardProfile>,
+    /// Card dialogues that it allows.
+    pub(crate) profiles: AllowedProfiles,
 }
 
 pub(crate) struct Shared {
@@ -69,6 +78,7 @@ pub(crate) struct Shared {
     /// Told whenever a nonce was asked for.
     pub(crate) nonce_asked: Notify,
     unlock_key: Box<dyn IssuerSigner>,
+    evidence_key: EvidencePrivateKey,
 }
 
 /// The platform.
@@ -94,10 +104,14 @@ impl Stub {
                 replies: VecDeque::new(),
                 unlock_refusals: 0,
                 uses_max: 1000,
+                touches_per_card_and_day: 1000,
+                profiles_used: Vec::new(),
+                profiles: AllowedProfiles::ALL,
             }),
             nonce_permits: Semaphore::new(1000),
             nonce_asked: Notify::new(),
             unlock_key,
+            evidence_key: EvidencePrivateKey::draw(&mut SystemEntropy).unwrap(),
         });
         let router = Router::new()
             .route(UNLOCK_PATH, post(unlock))
@@ -143,14 +157,14 @@ async fn unlock(
     Extension(peer): Extension<PeerCertificate>,
     Json(request): Json<UnlockRequest>,
 ) -> Response {
-    let uses_max = {
+    let (uses_max, touches_per_card_and_day, profiles) = {
         let mut seen = shared.seen.lock().unwrap();
         seen.unlocks += 1;
         if seen.unlock_refusals > 0 {
             seen.unlock_refusals -= 1;
             return refusal(Problem::new(ProblemCode::TerminalSuspended));
         }
-        seen.uses_max
+        (seen.uses_max, seen.touches_per_card_and_day, seen.profiles)
     };
     let policy = UnlockPolicy {
         secure_element: SecureElementId(request.secure_element),
@@ -159,6 +173,10 @@ async fn unlock(
         issued_at: now(),
         not_after: now().plus(3600),
         uses_max,
+        evidence_key: *shared.evidence_key.public(),
+        secure_element_key_hash: digest(&SHA256, &request.evidence_key.0).as_ref().try_into().unwrap(),
+        profiles,
+        touches_per_card_and_day,
     };
     Json(UnlockResponse {
         policy: policy.encode(),
@@ -216,8 +234,13 @@ async fn check(
 fn judge(shared: &Shared, peer: &PeerCertificate, request: &CheckRequest) -> Result<(), &'static str> {
     let statement = TouchStatement::parse(&request.statement).map_err(|_| "statement")?;
     let text = ConsentText::for_institution(INSTITUTION_NAME, Purposes::ELIGIBILITY);
+    let opening = shared.evidence_key.opening(&request.evidence_key).map_err(|_| "evidence key")?;
+    let encoded = request.statement.as_slice().try_into().map_err(|_| "statement")?;
+    let mut sealed = request.sealed.clone();
+    let evidence = opening.open(encoded, statement.counter, &mut sealed).map_err(|_| "seal")?;
+    shared.seen.lock().unwrap().profiles_used.push(evidence.profile);
     let certificate =
-        pki::certificate::Certificate::parse(&request.auth_certificate).map_err(|_| "certificate")?;
+        pki::certificate::Certificate::parse(evidence.auth_certificate).map_err(|_| "certificate")?;
     let verifying =
         pki::public_key::VerifyingKey::from_spki_der(certificate.spki_der()).map_err(|_| "key")?;
     for (holds, fault) in [
@@ -226,7 +249,8 @@ fn judge(shared: &Shared, peer: &PeerCertificate, request: &CheckRequest) -> Res
         (statement.consent_text_hash == terminal::touch::consent_text_hash(&text), "consent text"),
         (now().since(statement.time) < 300 && statement.time.since(now()) < 300, "time"),
         (shared.seen.lock().unwrap().handed_out.contains(&statement.nonce.0), "nonce"),
-        (verifying.verifies(&request.statement, &request.signature), "signature"),
+        (verifying.verifies(&request.statement, evidence.signature), "signature"),
+        (statement.mode == TouchMode::Online, "mode"),
     ] {
         if !holds {
             return Err(fault);

@@ -3,7 +3,8 @@
 use crate::stub::{HANAKO, Reply};
 use crate::town::{Estate, NEVER, SLOW, Town, url};
 use card::EmulatedCard;
-use protocol::answer::Validity;
+use protocol::answer::{AllowedProfiles, CardProfile, Validity};
+use protocol::eligibility_v1::CheckRequest;
 use protocol::entropy::Entropy;
 use protocol::problem::ProblemCode;
 use std::time::Duration;
@@ -23,7 +24,10 @@ async fn one_touch_is_one_round_trip_and_one_signature() {
     assert_eq!(town.estate.card.signatures(), 1);
     assert_eq!(town.stub.with(|seen| (seen.checks.len(), seen.nonces, seen.unlocks)), (1, 0, 1));
     let count = |place| report.steps.iter().filter(|step| step.place == place).count();
-    assert_eq!((count(StepPlace::Network), count(StepPlace::SecureElement)), (1, 3));
+    // The Secure Element begins, and has a word after each command of the card but SELECT before OK.
+    assert_eq!(count(StepPlace::Network), 1);
+    assert_eq!(count(StepPlace::SecureElement), count(StepPlace::Card));
+    assert_eq!(report.profile, town.stub.with(|seen| seen.profiles_used.first().copied()));
     assert!(report.steps.iter().filter(|step| step.place == StepPlace::Card).all(|step| step.bytes_in >= 2));
     placed.take();
     town.until("taken", |phase| matches!(phase, Phase::Result { place: CardPlace::Taken, .. }).then_some(()))
@@ -271,6 +275,54 @@ async fn an_arming_that_is_used_up_is_renewed() {
         };
         tokio::time::timeout(Duration::from_secs(60), armed).await.expect("no renewal");
         town.until("armed", |_| Some(())).await;
+    }
+    town.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_that_had_its_touches_is_told_so_and_nothing_is_asked() {
+    let estate = Estate::new();
+    let stub = estate.stub().await;
+    stub.with(|seen| seen.touches_per_card_and_day = 2);
+    let town = Town::open_with(estate, stub, SLOW);
+    for _ in 0..2 {
+        let (report, placed) = town.touch().await;
+        assert!(report.answer().is_some(), "{:?}", report.problem());
+        placed.take();
+    }
+    let (report, _placed) = town.touch().await;
+    assert_eq!(report.problem().unwrap().code, ProblemCode::CardTouchesUsedUp);
+    assert_eq!((report.network_round_trips, report.card_signatures), (0, 0));
+    assert_eq!(town.estate.card.signatures(), 2);
+    assert_eq!(town.stub.with(|seen| (seen.checks.len(), seen.unlocks)), (2, 1), "no new arming for it");
+    town.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_that_takes_only_what_the_card_has_not_is_named() {
+    let estate = Estate::new();
+    let stub = estate.stub().await;
+    stub.with(|seen| seen.profiles = AllowedProfiles::of(&[CardProfile::Eac]).unwrap());
+    let town = Town::open_with(estate, stub, SLOW);
+    let (report, _placed) = town.touch().await;
+    assert_eq!(report.problem().unwrap().code, ProblemCode::CardProfileNotAllowed);
+    assert_eq!((report.network_round_trips, report.card_signatures), (0, 0));
+    town.close().await;
+}
+
+/// What leaves for the platform names neither the card nor its holder to whoever reads it on the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_request_holds_nothing_of_the_card() {
+    let town = Town::open(SLOW).await;
+    let (report, _placed) = town.touch().await;
+    assert!(report.answer().is_some(), "{:?}", report.problem());
+    let bodies = town.stub.with(|seen| seen.checks.clone());
+    let request: CheckRequest = serde_json::from_slice(&bodies[0]).unwrap();
+    let said =
+        [&request.statement[..], &request.evidence_key.0, request.sealed.as_ref(), &bodies[0]].concat();
+    let seen: std::collections::HashSet<&[u8]> = said.windows(8).collect();
+    for window in town.estate.certificate.windows(8) {
+        assert!(!seen.contains(window), "{window:02X?}");
     }
     town.close().await;
 }

@@ -30,7 +30,6 @@ use terminal::custody::{Custody, ImageParts, write_image};
 use terminal::desk::{DeskParts, ReaderKind};
 use terminal::platform::Platform;
 use terminal::report::TouchReport;
-use terminal::serve::terminal_key_hash;
 use terminal::{Config, Desk};
 
 pub(crate) const INSTITUTION_CODE: &str = "1310000001";
@@ -191,6 +190,8 @@ pub(crate) struct Estate {
     pub(crate) image: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) card: CountedCard,
+    /// The authentication certificate on it.
+    pub(crate) certificate: Vec<u8>,
     pub(crate) town_ca: IssuingAuthority,
 }
 
@@ -249,8 +250,8 @@ impl Estate {
         };
         write_image(&image, &parts).unwrap();
         let state = folder.0.join("se.state");
-        let card = hanakos_card(root.public_key().unwrap());
-        Self { folder, ca, server_tls, terminal_tls, unlock_pkcs8, image, state, card, town_ca }
+        let (card, certificate) = hanakos_card(root.public_key().unwrap());
+        Self { folder, ca, server_tls, terminal_tls, unlock_pkcs8, image, state, card, certificate, town_ca }
     }
 
     /// Terminal certificates that a platform refuses.
@@ -320,7 +321,7 @@ fn tls_files(
     }
 }
 
-fn hanakos_card(terminal_root: CvcPublicKey) -> CountedCard {
+fn hanakos_card(terminal_root: CvcPublicKey) -> (CountedCard, Vec<u8>) {
     let authority = IssuingAuthority::self_signed(
         &AuthorityProfile::Jpki {
             purpose: JpkiPurpose::Authentication,
@@ -344,9 +345,10 @@ fn hanakos_card(terminal_root: CvcPublicKey) -> CountedCard {
         issuer_der: authority.certificate_der().to_vec(),
         private_key,
     };
+    let certificate = certified.end_entity_der.clone();
     let holder = Personalisation::child(certified, AuthPin::parse("1234").unwrap(), terminal_root);
-    let image = holder.image().unwrap();
-    CountedCard { card: Arc::new(Mutex::new(MyNumberCard::new(image))), commands: Arc::default() }
+    let card = MyNumberCard::new(holder.image().unwrap());
+    (CountedCard { card: Arc::new(Mutex::new(card)), commands: Arc::default() }, certificate)
 }
 
 /// A desk with one reader, in this process, against a platform.
@@ -373,7 +375,6 @@ impl Town {
         let parts = DeskParts {
             custody: estate.custody(),
             platform: estate.platform(&url(&stub), &estate.terminal_tls),
-            terminal_key_hash: terminal_key_hash(&estate.terminal_tls.cert).unwrap(),
             clock: Arc::new(SystemClock),
             entropy: Box::new(SystemEntropy),
             times,
