@@ -272,7 +272,7 @@ mod tests {
         };
         // As the first version wrote it, with other things in it.
         let first = told(r#"{"version":1,"seed":7,"rooms":[]}"#).unwrap_err();
-        for words in ["フォルダを消して", "remove the folder", "1", &dir.display().to_string()] {
+        for words in ["フォルダーを消して", "remove the folder", "1", &dir.display().to_string()] {
             assert!(first.contains(words), "{words}: {first}");
         }
         assert!(told("{").unwrap_err().contains("cannot be read"));
