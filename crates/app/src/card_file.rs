@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use card::EmulatedCard;
 use card::cos::{Card, PersistentState};
 use card::image::{CardImage, Contents, Layout};
-use card::my_number_card;
+use card::{hpki_card, my_number_card};
 use protocol::entropy::Entropy;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +32,8 @@ impl Base64 {
 pub(crate) enum BuiltInLayout {
     /// `my-number-card`: all five applications.
     MyNumberCard,
+    /// `hpki-card`: a health professional's card.
+    HpkiCard,
 }
 
 /// What the card is, apart from its holder.
@@ -69,6 +71,9 @@ impl CardFile {
         Ok(match &self.layout {
             LayoutSource::BuiltIn(BuiltInLayout::MyNumberCard) => {
                 CardImage::new(my_number_card::layout()?, &contents)?
+            }
+            LayoutSource::BuiltIn(BuiltInLayout::HpkiCard) => {
+                CardImage::new(hpki_card::layout()?, &contents)?
             }
             LayoutSource::Text(text) => CardImage::new(&Layout::parse(text)?, &contents)?,
         })

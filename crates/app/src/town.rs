@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod cards;
+pub(crate) mod hpki;
 pub(crate) mod people;
 pub(crate) mod run;
 
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const TOWN_FILE: &str = "town.json";
 /// Version of what a town's folder holds. A town of another version has other keys and other files, and
 /// nothing in it is worth taking along.
-pub(crate) const TOWN_VERSION: u32 = 2;
+pub(crate) const TOWN_VERSION: u32 = 3;
 
 /// What every room has.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -98,18 +99,42 @@ pub(crate) struct Person {
     pub(crate) story_en: String,
     /// What a touch should answer: `answer.validity` or `problem.code`.
     pub(crate) expected: String,
-    /// PEM of the authentication certificate.
-    pub(crate) auth_cert: PathBuf,
-    /// PEM of the signature certificate; none for a child under 15.
+    /// PEM of the authentication certificate; none on an HPKI card.
+    pub(crate) auth_cert: Option<PathBuf>,
+    /// PEM of the signature certificate; none for a child under 15, none on an HPKI card.
     pub(crate) sign_cert: Option<PathBuf>,
+    /// PEM of an HPKI card's authentication certificate.
+    pub(crate) hpki_auth_cert: Option<PathBuf>,
+    /// PEM of an HPKI card's signature certificate.
+    pub(crate) hpki_sign_cert: Option<PathBuf>,
     /// The 4-digit PIN of the authentication key, and of the card's other applications.
     pub(crate) pin: String,
-    /// The password of the signature key; none without a signature certificate.
+    /// The password (on an HPKI card, the PIN) of the signature key; none without such a key.
     pub(crate) sign_password: Option<String>,
-    /// What is printed on the front of the card and opens its card face application.
-    pub(crate) card_face: PrintedNumbers,
+    /// What is printed on the front of the card and opens its card face application; none on an HPKI card.
+    pub(crate) card_face: Option<PrintedNumbers>,
     /// The emulated card.
     pub(crate) card: PathBuf,
+}
+
+/// An authority that certifies health professionals.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct HealthAuthority {
+    /// PEM of its certificate.
+    pub(crate) cert: PathBuf,
+    /// Its revocation list (DER).
+    pub(crate) crl: PathBuf,
+}
+
+/// Who certifies health professionals.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct HealthAuthorities {
+    /// The root.
+    pub(crate) root: HealthAuthority,
+    /// Under it, for signatures.
+    pub(crate) sign: HealthAuthority,
+    /// Under it, for authentication.
+    pub(crate) auth: HealthAuthority,
 }
 
 /// The whole town.
@@ -129,6 +154,8 @@ pub(crate) struct Town {
     pub(crate) people: Vec<Person>,
     /// PEM of the public key that the contents of the cards are checked with.
     pub(crate) card_contents_root: PathBuf,
+    /// The authorities behind `hpki_auth_cert` and `hpki_sign_cert`.
+    pub(crate) hpki: HealthAuthorities,
 }
 
 /// The one field that towns of every version have.
@@ -232,6 +259,7 @@ mod tests {
             terminals: Vec::new(),
             people: Vec::new(),
             card_contents_root: "r".into(),
+            hpki: hpki::places_of(Path::new("d")),
         }
     }
 
@@ -297,6 +325,8 @@ mod tests {
             "/terminals",
             "/people",
             "/card_contents_root",
+            "/hpki/root/cert",
+            "/hpki/auth/crl",
         ] {
             assert!(json.pointer(pointer).is_some(), "{pointer}");
         }

@@ -4,6 +4,7 @@
 use crate::card_file::{BuiltInLayout, CardFile};
 use crate::output::Printer;
 use crate::town::cards::{self, CardOffice, CardOrder};
+use crate::town::hpki;
 use crate::town::people::{self, Expected, SPECIMENS, Specimen};
 use crate::town::{
     AuthorityRoom, Person, Room, Rooms, TOWN_FILE, TOWN_VERSION, Terminal, TerminalRoom, Town,
@@ -32,20 +33,20 @@ use terminal::custody::ImageParts;
 /// Says that a set-up was begun in this folder and not finished: only then may it be cleared away.
 const MAKING: &str = "making";
 const FOLDERS: [&str; 6] = ["ca", "eligibility", "jpki_authority", "terminal", "people", "logs"];
-const YEAR: u64 = 366 * 86_400;
+pub(super) const YEAR: u64 = 366 * 86_400;
 /// Every specimen card has the same secrets: they are for trying out.
-const PIN: &str = "1234";
-const SIGN_PASSWORD: &str = "ABC123";
+pub(super) const PIN: &str = "1234";
+pub(super) const SIGN_PASSWORD: &str = "ABC123";
 /// Public key behind what the cards hold, below the town's folder.
 const CARD_CONTENTS_ROOT: &str = "ca/card-contents-root.pem";
 /// The age from which a card carries a signature certificate (report: "over 15 yr. old").
 const SIGNATURE_AGE: i16 = 15;
 
 /// The folders and files of a town.
-struct Places<'a>(&'a Path);
+pub(super) struct Places<'a>(pub(super) &'a Path);
 
 impl Places<'_> {
-    fn at(&self, relative: &str) -> PathBuf {
+    pub(super) fn at(&self, relative: &str) -> PathBuf {
         self.0.join(relative)
     }
 }
@@ -63,8 +64,10 @@ pub(crate) fn prepare(dir: &Path, ports_from: u16, seed: u64, printer: &Printer)
     };
     let rooms = write_configs(dir, ports_from)?;
     let card_contents_root = dir.join(CARD_CONTENTS_ROOT);
+    let hpki = hpki::places_of(dir);
     let dir = dir.to_owned();
-    let town = Town { version: TOWN_VERSION, seed, dir, rooms, terminals, people, card_contents_root };
+    let version = TOWN_VERSION;
+    let town = Town { version, seed, dir, rooms, terminals, people, card_contents_root, hpki };
     town.save()?;
     if making {
         std::fs::remove_file(town.dir.join(MAKING))?;
@@ -99,7 +102,7 @@ fn make(dir: &Path, seed: u64, printer: &Printer) -> anyhow::Result<(Vec<Termina
     let places = Places(dir);
     let now = SystemClock.now();
     let of_person = |specimen| 1 + u64::from(has_signature(specimen, now)) + cards::CARD_KEYS;
-    let total = SPECIMENS.iter().map(of_person).sum::<u64>() + cards::OFFICE_KEYS + 5;
+    let total = SPECIMENS.iter().map(of_person).sum::<u64>() + cards::OFFICE_KEYS + hpki::KEYS + 5;
     let bar = printer.bar("鍵をつくっています / making keys", total);
     let mut keys = rsa_keys(usize::try_from(total - 4)?, &bar)?;
 
@@ -118,7 +121,8 @@ fn make(dir: &Path, seed: u64, printer: &Printer) -> anyhow::Result<(Vec<Termina
         &mut SystemEntropy,
     )?;
     bar.inc(4);
-    let (people, serials) = make_people(&places, &authority, &mut keys, seed, now)?;
+    let (mut people, serials) = make_people(&places, &authority, &mut keys, seed, now)?;
+    people.push(hpki::make(&places, &mut || keys.pop().context("a key too few"), now)?);
     let terminals = make_terminals(&places, &terminal_ca.0, &authority, &mut keys, now)?;
     load_coverage(&places, seed, &serials, now)?;
     bar.finish_and_clear();
@@ -154,7 +158,7 @@ fn rsa_keys(count: usize, bar: &indicatif::ProgressBar) -> anyhow::Result<Vec<Ca
 }
 
 /// Writes PEM; private keys for the owner alone.
-fn write_pem(path: &Path, kind: PemKind, der: &[u8]) -> anyhow::Result<()> {
+pub(super) fn write_pem(path: &Path, kind: PemKind, der: &[u8]) -> anyhow::Result<()> {
     let text = pem::encode(kind, der);
     match kind {
         PemKind::PrivateKey => chassis::files::write_private(path, text.as_bytes())?,
@@ -363,11 +367,13 @@ fn write_person(
         expected: match specimen.expected {
             Expected::Validity(word) | Expected::Problem(word) => word.to_owned(),
         },
-        auth_cert,
+        auth_cert: Some(auth_cert),
+        hpki_auth_cert: None,
+        hpki_sign_cert: None,
         pin: PIN.to_owned(),
         sign_password: sign_cert.is_some().then(|| SIGN_PASSWORD.to_owned()),
         sign_cert,
-        card_face,
+        card_face: Some(card_face),
         card,
     })
 }

@@ -43,7 +43,7 @@ fn read_number(card: &mut MyNumberCard, pin: &str) -> ReferenceA {
 pub(crate) fn every_card_is_read_with_what_the_description_says(town: &Town) {
     let root = contents_root(town);
     let mut numbers = Vec::new();
-    for person in town.json["people"].as_array().unwrap() {
+    for person in town.patients() {
         let text = |pointer: &str| person.pointer(pointer).and_then(Value::as_str).unwrap();
         let mut card = specimen_card::open(text("/card"));
         card.power_on();
@@ -82,13 +82,12 @@ pub(crate) fn every_card_is_read_with_what_the_description_says(town: &Town) {
 
 /// Neither in the description nor in a store, a log or a config.
 pub(crate) fn no_holders_number_is_outside_the_cards(town: &Town, dir: &str) {
-    let people = town.json["people"].as_array().unwrap();
     let number = |person: &Value| {
         let mut card = specimen_card::open(person["card"].as_str().unwrap());
         card.power_on();
         *read_number(&mut card, person["pin"].as_str().unwrap()).octets()
     };
-    let numbers: Vec<[u8; 12]> = people.iter().map(number).collect();
+    let numbers: Vec<[u8; 12]> = town.patients().map(number).collect();
     for path in files(Path::new(dir)) {
         let octets = fs::read(&path).unwrap();
         let found = octets.windows(12).any(|run| numbers.iter().any(|number| run == number));

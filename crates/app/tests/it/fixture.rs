@@ -238,6 +238,11 @@ impl Town {
         self.json["people"].as_array().expect("town.json has people")
     }
 
+    /// Everybody with a My Number Card.
+    pub(crate) fn patients(&self) -> impl Iterator<Item = &Value> {
+        self.people().iter().filter(|person| person["auth_cert"].is_string())
+    }
+
     pub(crate) fn person(&self, name: &str) -> &Value {
         self.people()
             .iter()

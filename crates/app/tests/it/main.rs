@@ -16,6 +16,7 @@ mod browser;
 mod cards;
 mod doctor;
 mod fixture;
+mod foreign_hpki;
 mod foreign_myna_card;
 mod foreign_opensc;
 mod foreign_readers;

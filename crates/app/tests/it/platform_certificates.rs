@@ -11,7 +11,7 @@ fn openssl_agrees_with_the_town_about_every_certificate() {
     let (auth, sign) = (fetched_list(&town, "crl"), fetched_list(&town, "sign_crl"));
     reasons_are_in_the_list(&auth);
     let authority = |key: &str| town.text(&format!("/rooms/jpki_authority/{key}")).to_owned();
-    for person in town.people() {
+    for person in town.patients() {
         let name = person["name"].as_str().unwrap();
         let is_revoked = matches!(
             person["expected"].as_str().unwrap(),

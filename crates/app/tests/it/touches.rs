@@ -13,7 +13,7 @@ const VALIDITIES: [&str; 6] =
 fn every_specimen_gets_the_expected_answer_in_one_round_trip_and_one_signature() {
     let town = Town::start();
     let mut touched = BTreeMap::new();
-    for person in town.people() {
+    for person in town.patients() {
         let name = person["name"].as_str().unwrap();
         let (code, report) = town.touch(name);
         answers_as_expected(person, code, &report);
@@ -21,6 +21,7 @@ fn every_specimen_gets_the_expected_answer_in_one_round_trip_and_one_signature()
         touched.insert(name, report);
     }
     stories_are_told(&town, &touched);
+    another_kind_of_card_is_named(&town);
     the_same_card_touches_again(&town);
     words_instead_of_json(&town);
     typed_wrong(&town);
@@ -107,6 +108,17 @@ fn stories_are_told(town: &Town, touched: &BTreeMap<&str, Value>) {
     let loads = unlinked["loads"].as_array().expect("who loaded last, and when");
     assert!(!loads.is_empty() && loads.iter().all(|load| load["loaded_at"].is_string()), "{unlinked:#}");
     assert!(town.person("taro")["sign_cert"].is_null(), "a child has no signature certificate");
+}
+
+/// A physician's card is no patient's: said before anybody is asked, and nothing leaves the desk.
+fn another_kind_of_card_is_named(town: &Town) {
+    let expected = &town.person("dr-sato")["expected"];
+    let (code, touched) = town.touch("dr-sato");
+    let problem = &touched["problem"];
+    assert_eq!((code, &problem["code"], expected), (Some(1), expected, &"card_of_other_kind".into()));
+    assert_eq!(problem["receptionist"]["ja"], "これは医療従事者の HPKI カードです。");
+    assert_eq!(problem["receptionist"]["en"], "This is a health professional's HPKI card.");
+    assert_eq!((&touched["network_round_trips"], &touched["card_signatures"]), (&0.into(), &0.into()));
 }
 
 /// The nonce of the next touch comes with the answer: no touch but the first pays for one.
