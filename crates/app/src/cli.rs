@@ -58,6 +58,12 @@ Examples:
         #[command(subcommand)]
         command: CardCommand,
     },
+    /// Certificates: what an operator of the authority does by hand.
+    Pki {
+        /// Which kind.
+        #[command(subcommand)]
+        command: PkiCommand,
+    },
     /// Check a live town: one line per finding, with the fix.
     #[command(after_help = "\
 Examples:
@@ -175,6 +181,84 @@ Examples:
   kazasu card list
   kazasu card list --json")]
     List(CommonArgs),
+}
+
+/// `kazasu pki …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PkiCommand {
+    /// Card-verifiable certificates of profile `eac` (BSI TR-03110).
+    Cvc {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: CvcCommand,
+    },
+}
+
+/// `kazasu pki cvc …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CvcCommand {
+    /// Certify a terminal's institution key for some days; writes the chain that the terminal shows.
+    #[command(after_help = "\
+Examples:
+  kazasu pki cvc issue --public-key se.pem --days 7 --role pinless-signature --out se.cvc
+  kazasu pki cvc issue --public-key se.pem --days 1 --role pinless-signature,offline-visit --out se.cvc
+  kazasu pki cvc issue --config samples/jpki_authority.toml --public-key se.pem --days 31 --role pinless-signature,medical-id --out se.cvc
+The key: openssl pkey -in key.pem -pubout -out se.pem (P-256)")]
+    Issue(CvcIssueArgs),
+    /// Print the certificates in a file.
+    #[command(after_help = "\
+Examples:
+  kazasu pki cvc show se.cvc
+  kazasu pki cvc show .kazasu/jpki_authority/public/eac-terminal-cvca.cvc --json
+A second opinion: cvc-print --cvc=FILE --cvc-dir=DIRECTORY (Debian: openpace)")]
+    Show(CvcShowArgs),
+}
+
+/// What a terminal may do; several with commas.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum TerminalRight {
+    /// One signature by the card for each touch, without a PIN: every reception desk needs it.
+    PinlessSignature,
+    /// Touches that also ask for a medical ID.
+    MedicalId,
+    /// Visit records while the network is down.
+    OfflineVisit,
+}
+
+/// `kazasu pki cvc issue`.
+#[derive(Debug, Args)]
+pub(crate) struct CvcIssueArgs {
+    /// Common options.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The authority's config file, instead of the town's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The terminal's P-256 public key: PEM or DER, or 65 octets.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: PathBuf,
+    /// How many days it counts, today included.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=31))]
+    pub(crate) days: u32,
+    /// What the terminal may do.
+    #[arg(long, value_enum, required = true, value_delimiter = ',')]
+    pub(crate) role: Vec<TerminalRight>,
+    /// Code of the institution it stands in (ten digits); the town's specimen clinic otherwise.
+    #[arg(long, value_name = "CODE")]
+    pub(crate) institution: Option<String>,
+    /// Where to write the chain.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+/// `kazasu pki cvc show`.
+#[derive(Debug, Args)]
+pub(crate) struct CvcShowArgs {
+    /// Common options.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// One or more certificates, one after the other.
+    pub(crate) file: PathBuf,
 }
 
 /// How the institution key is held during a touch.

@@ -8,12 +8,13 @@ mod cli;
 mod doctor;
 mod load;
 mod output;
+mod pki_commands;
 mod serve;
 mod touch;
 mod town;
 
 use clap::Parser as _;
-use cli::{CardCommand, Cli, Command};
+use cli::{CardCommand, Cli, Command, PkiCommand};
 use output::Exit;
 use std::process::ExitCode;
 
@@ -71,6 +72,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Card { command: CardCommand::Sign(args) } => card_commands::sign::sign(&args),
         Command::Card { command: CardCommand::Replay(args) } => card_commands::replay::replay(&args),
         Command::Card { command: CardCommand::List(args) } => card_commands::list(&args),
+        Command::Pki { command: PkiCommand::Cvc { command } } => pki_commands::run(&command),
         Command::Doctor(args) => doctor::doctor(args).await,
         Command::Load(args) => load::load(args).await,
     }

@@ -174,6 +174,8 @@ codes! {
     TraceUnreadable = "trace_unreadable",
     /// A card answers otherwise than the recorded one.
     TraceDiffers = "trace_differs",
+    /// A file or a value that was named on the command line cannot be used.
+    InputUnusable = "input_unusable",
     /// A flow or an option that is not built yet.
     NotBuiltYet = "not_built_yet",
 }

@@ -690,6 +690,15 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
                 "detail names the line of the first difference; docs/card-trace.md says what verdicts mean.",
             ),
             action: ("その行の前後を見てください。", "Look at that line and those before it."),
+        ProblemCode::InputUnusable => Entry {
+            status: 400,
+            culprit: Culprit::Operator,
+            title: (
+                "指定されたファイルか値を使えません。",
+                "A file or a value that was named cannot be used.",
+            ),
+            vendor: ("detail に場所と理由があります。", "See detail for where and why."),
+            action: ("指定を直してください。", "Name another one, or mend it."),
         },
         ProblemCode::NotBuiltYet => Entry {
             status: 501,

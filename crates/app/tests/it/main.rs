@@ -23,6 +23,7 @@ mod foreign_readers;
 mod load_smoke;
 #[path = "../../../card_io/tests/it/pcscd.rs"]
 mod pcscd;
+mod pki_commands;
 mod platform_certificates;
 mod platform_edge;
 mod real_card;
