@@ -690,6 +690,7 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
                 "detail names the line of the first difference; docs/card-trace.md says what verdicts mean.",
             ),
             action: ("その行の前後を見てください。", "Look at that line and those before it."),
+        },
         ProblemCode::InputUnusable => Entry {
             status: 400,
             culprit: Culprit::Operator,

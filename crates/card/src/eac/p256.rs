@@ -3,7 +3,7 @@
 
 use aws_lc_rs::agreement::{self, ECDH_P256, UnparsedPublicKey};
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::encoding::{AsDer, EcPrivateKeyRfc5915Der};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey,
 };
@@ -214,6 +214,15 @@ impl P256AgreementKey {
     /// Its public half.
     pub const fn public_key(&self) -> P256Point {
         self.point
+    }
+
+    /// ECPrivateKey in DER, RFC 5915 §3, wiped when dropped: for tests that look whether it came out.
+    ///
+    /// # Errors
+    /// [`P256Error::Library`].
+    pub fn private_key_der(&self) -> Result<Zeroizing<Vec<u8>>, P256Error> {
+        let der: EcPrivateKeyRfc5915Der<'_> = self.key.as_der().map_err(|_| P256Error::Library)?;
+        Ok(Zeroizing::new(der.as_ref().to_vec()))
     }
 
     /// The x coordinate of the shared point, handed to `derive` and to nobody else, TR-03110-3 A.2.2.

@@ -1,10 +1,9 @@
 //! The sweep over the house's cards, and over a card that leaks, to see that the sweep sees it.
 
+use crate::eac_town::EacTown;
 use crate::hpki::doctor;
 use crate::sweep::{State, states_of, sweep, sweep_instructions, sweep_random};
-use crate::town::{
-    AUTHORITY, adult_holder, adult_image, external_authenticate, hex, load, proof, send, status,
-};
+use crate::town::{AUTHORITY, adult_holder, external_authenticate, hex, load, proof, send, status};
 use card::cos::Card;
 use card::cvc::{CvcAuthority, CvcChain, KeyReference};
 use card::hpki_card::Discovery;
@@ -12,7 +11,9 @@ use card::image::{Aid, CardImage, Contents, Layout, Term};
 use card::my_number_card::Personalisation;
 use card::my_number_card::jpki::JPKI_AID;
 use card::rsa_key::CardRsaKey;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+static EAC_TOWN: LazyLock<EacTown> = LazyLock::new(EacTown::new);
 
 fn authenticate(card: &mut Card, chain: &CvcChain, leaf: &CvcAuthority) {
     assert_eq!(status(card, "00A4020C02 0016"), 0x9000);
@@ -31,7 +32,11 @@ fn institution_states() -> Vec<State> {
     let both = Arc::new((chain, leaf));
     let also = Arc::clone(&both);
     let pin = Term::Secret(0x18);
+    let dialogue = State::new("institution authenticated under secure messaging", jpki, &[], |card| {
+        EAC_TOWN.touch(card).unwrap();
+    });
     vec![
+        dialogue,
         State::new("institution authenticated", jpki, &[Term::InstitutionOnce], move |card| {
             authenticate(card, &both.0, &both.1);
         }),
@@ -44,7 +49,9 @@ fn institution_states() -> Vec<State> {
 
 #[test]
 fn nothing_comes_out_of_an_adults_card_without_its_condition() {
-    sweep(adult_image(), institution_states());
+    // Of a batch: the card that speaks both profiles. Whatever comes next in the plain ends the one.
+    let holder = adult_holder().of_batch(EAC_TOWN.batch());
+    sweep(holder.image().unwrap(), institution_states());
 }
 
 #[test]

@@ -74,20 +74,24 @@ impl EacTown {
         Self { terminal_root, card_issuer, terminal, terminal_key }
     }
 
-    /// An adult's card of a new batch, with power.
-    pub(crate) fn card(&self) -> MyNumberCard {
+    /// A new batch of cards.
+    pub(crate) fn batch(&self) -> BatchMaterial {
         let pkcs8 = generate_pkcs8().unwrap();
         let key = P256SigningKey::from_pkcs8(&pkcs8).unwrap();
         let place = Authorisation { chain: ChainKind::CardIssuer, role: Role::Holder, rights: Rights::NONE };
         let certificate =
             certified("BATCH", place, &key, KeyPurpose::ChipAuthentication, Some(&self.card_issuer));
         let anchor = TrustAnchor::new(self.terminal_root.1.clone()).unwrap();
-        let batch = BatchMaterial::new(&pkcs8, &certificate, &anchor).unwrap();
-        powered(MyNumberCard::new(adult_holder().of_batch(batch).image().unwrap()))
+        BatchMaterial::new(&pkcs8, &certificate, &anchor).unwrap()
+    }
+
+    /// An adult's card of a new batch, with power.
+    pub(crate) fn card(&self) -> MyNumberCard {
+        powered(MyNumberCard::new(adult_holder().of_batch(self.batch()).image().unwrap()))
     }
 
     /// The whole dialogue.
-    pub(crate) fn touch(&self, patient: &mut MyNumberCard) -> Result<EacChannel, EacError> {
+    pub(crate) fn touch(&self, patient: &mut dyn EmulatedCard) -> Result<EacChannel, EacError> {
         let mut entropy = Seeded::new(7);
         let mut progress = EacDialogue::start(&self.terminal, &self.terminal_key)?;
         loop {

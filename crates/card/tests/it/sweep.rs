@@ -113,12 +113,12 @@ struct Closed {
 fn octets_of(object: &Object) -> Vec<Vec<u8>> {
     match &object.content {
         Content::Binary(octets) | Content::Secret(octets) => vec![octets.to_vec()],
+        Content::EacRoot(root) => vec![root.certificate().encode()],
         Content::Records(records) => records.iter().map(|record| record.to_vec()).collect(),
         Content::RsaKey(key) => vec![key.pkcs8_der().unwrap().to_vec()],
         Content::SessionKey(key) => key.iter().map(|key| key.pkcs8_der().unwrap().to_vec()).collect(),
-        // A batch key has no method that gives it out, to a test neither; the roots are public.
-        Content::BatchKey(_) | Content::EacRoot(_) | Content::TerminalRoot(_) => Vec::new(),
-        Content::BlockedSecret | Content::Closed => Vec::new(),
+        Content::BatchKey(key) => vec![key.private_key_der().unwrap().to_vec()],
+        Content::TerminalRoot(_) | Content::BlockedSecret | Content::Closed => Vec::new(),
     }
 }
 
@@ -296,7 +296,11 @@ impl Generator {
             "54020400",
             "83084B415A414B415A41",
             "800A04007F00070202030202",
-            "840101",
+            "800A04007F0007020203020284011F",
+            // The base point of P-256: an ephemeral key like any other.
+            "7C43804104\
+             6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296\
+             4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5",
             "7C00",
             "7C048102FFFF",
             "8702014199029000",
