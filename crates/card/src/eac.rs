@@ -47,15 +47,15 @@ pub mod fid {
 
 /// Object identifiers as the value octets of tag 06, each with its source.
 pub mod oid {
-    /// id-PK-ECDH, 0.4.0.127.0.7.2.2.1.2, TR-03110-3 A.1.1.2.
+    /// id-PK-ECDH, 0.4.0.127.0.7.2.2.1.2, TR-03110-3 A.1.
     pub const PK_ECDH: &[u8] = &[0x04, 0x00, 0x7F, 0x00, 0x07, 0x02, 0x02, 0x01, 0x02];
-    /// id-TA, 0.4.0.127.0.7.2.2.2, TR-03110-3 A.1.1.3.
+    /// id-TA, 0.4.0.127.0.7.2.2.2, TR-03110-3 A.1.
     pub const TA: &[u8] = &[0x04, 0x00, 0x7F, 0x00, 0x07, 0x02, 0x02, 0x02];
-    /// id-TA-ECDSA-SHA-256, 0.4.0.127.0.7.2.2.2.2.3, TR-03110-3 A.7.3.
+    /// id-TA-ECDSA-SHA-256, 0.4.0.127.0.7.2.2.2.2.3, TR-03110-3 A.7.
     pub const TA_ECDSA_SHA_256: &[u8] = &[0x04, 0x00, 0x7F, 0x00, 0x07, 0x02, 0x02, 0x02, 0x02, 0x03];
-    /// id-CA-ECDH-AES-CBC-CMAC-128, 0.4.0.127.0.7.2.2.3.2.2, TR-03110-3 A.1.1.2.
+    /// id-CA-ECDH-AES-CBC-CMAC-128, 0.4.0.127.0.7.2.2.3.2.2, TR-03110-3 A.1.
     pub const CA_ECDH_AES_CBC_CMAC_128: &[u8] = &[0x04, 0x00, 0x7F, 0x00, 0x07, 0x02, 0x02, 0x03, 0x02, 0x02];
-    /// standardizedDomainParameters, 0.4.0.127.0.7.1.2, TR-03110-3 A.2.1.1.
+    /// standardizedDomainParameters, 0.4.0.127.0.7.1.2, TR-03110-3 A.2
     pub const STANDARDIZED_DOMAIN_PARAMETERS: &[u8] = &[0x04, 0x00, 0x7F, 0x00, 0x07, 0x01, 0x02];
     /// Ours: holder authorisation in the terminals' chain, 1.3.6.1.4.1.32473.7.1.
     pub const TERMINAL_AUTHORISATION: &[u8] = &[0x2B, 0x06, 0x01, 0x04, 0x01, 0x81, 0xFD, 0x59, 0x07, 0x01];

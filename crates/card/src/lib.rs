@@ -1,8 +1,9 @@
 //! The card layer: APDUs, BER-TLV, card-verifiable certificates, emulated cards, and the terminal's
 //! dialogues with them.
 //!
-//! Floor 1, pure: no clock, no I/O, no randomness of its own (two exceptions, which stay inside the
-//! cryptographic library: [`rsa_key::CardRsaKey::generate`], and the padding in
+//! Floor 1, pure: no clock, no I/O, no randomness of its own (exceptions that stay inside the
+//! cryptographic library: new keys ([`rsa_key::CardRsaKey::generate`], [`eac::p256::generate_pkcs8`]), the
+//! nonce of each ECDSA signature, and the padding in
 //! [`my_number_card::session_key::TerminalSession::hand_over`]). Cards are state machines that take bytes
 //! and give bytes; dialogues are state machines that consume themselves. Each side is tested against the
 //! other.

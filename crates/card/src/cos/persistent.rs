@@ -44,7 +44,7 @@ struct Extension {
 pub struct ExtensionTag(pub u16);
 
 impl ExtensionTag {
-    /// `eac`: the card's effective date, BSI TR-03110-3 §2.5.
+    /// `eac`: the card's effective date, BSI TR-03110-3 chapter 2.
     pub const EFFECTIVE_DATE: Self = Self(1);
 }
 

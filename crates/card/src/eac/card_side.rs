@@ -10,7 +10,7 @@
 //! | GET CHALLENGE | `0C 84 00 00 08` | 8 octets, good once |
 //! | EXTERNAL AUTHENTICATE | `0C 82 00 00 r‖s` | 9000, 6300, 6985 |
 //!
-//! TR-03110-3 (version 2.21) B.11 and B.14. The card operating system knows how a command came, keeps
+//! TR-03110-3 (version 2.21) appendix B. The card operating system knows how a command came, keeps
 //! challenge, permission and channel, and calls the methods of [`EacSession`]. After a failure of
 //! terminal authentication the terminal starts over.
 
@@ -31,7 +31,7 @@ use zeroize::Zeroizing;
 
 /// Name of the batch key: the low octet of its file identifier.
 pub const BATCH_KEY_REFERENCE: u8 = fid::BATCH_KEY.to_be_bytes()[1];
-/// Octets of the card's challenge in terminal authentication, TR-03110-3 B.11.6.
+/// Octets of the card's challenge in terminal authentication, TR-03110-3 appendix B.
 pub const CHALLENGE_LEN: usize = 8;
 
 /// What a card uses of the profile, the same for its whole batch.
@@ -147,7 +147,7 @@ impl BatchMaterial {
 pub struct EacMemory {
     today: CvcDate,
     /// Where the image's root was linked onwards: the newest root and the one before it, which stays
-    /// until the next, TR-03110-3 §2.5.
+    /// until the next, TR-03110-3 chapter 2.
     successor: Option<Successor>,
 }
 
@@ -289,7 +289,7 @@ impl EacSession {
         self.terminal.terminal_key.is_some()
     }
 
-    /// MSE: SET AT for chip authentication, TR-03110-3 B.11.1.
+    /// MSE: SET AT for chip authentication, TR-03110-3 appendix B.
     pub(crate) fn set_chip_authentication(&mut self, command: &CommandApdu<'_>, keys: &EacKeys<'_>) -> Reply {
         self.chip = ChipStage::Start;
         let (mechanism, reference) =
@@ -304,7 +304,7 @@ impl EacSession {
         Ok(Answer::done())
     }
 
-    /// GENERAL AUTHENTICATE, TR-03110-3 B.14.2: agrees keys, which protect everything after its answer.
+    /// GENERAL AUTHENTICATE, TR-03110-3 appendix B: agrees keys, which protect everything after its answer.
     pub(crate) fn general_authenticate(
         &mut self,
         command: &CommandApdu<'_>,
@@ -331,7 +331,7 @@ impl EacSession {
         Ok((Answer::with(tlv::encode(tags::DYNAMIC, &inner)), channel))
     }
 
-    /// MSE: SET DST, TR-03110-3 B.11.3: which key the next certificate is from. By asking first for the
+    /// MSE: SET DST, TR-03110-3 appendix B: which key the next certificate is from. By asking first for the
     /// newest root a terminal finds out which of its links the card needs.
     pub(crate) fn set_verification_key(
         &mut self,
@@ -349,7 +349,7 @@ impl EacSession {
         Ok(Answer::done())
     }
 
-    /// PSO: VERIFY CERTIFICATE, TR-03110-3 B.11.4.
+    /// PSO: VERIFY CERTIFICATE, TR-03110-3 appendix B.
     pub(crate) fn verify_certificate(
         &mut self,
         command: &CommandApdu<'_>,
@@ -372,7 +372,7 @@ impl EacSession {
         Ok(Answer::done())
     }
 
-    /// MSE: SET AT for terminal authentication, TR-03110-3 B.11.5.
+    /// MSE: SET AT for terminal authentication, TR-03110-3 appendix B.
     pub(crate) fn set_terminal_authentication(&mut self, command: &CommandApdu<'_>) -> Reply {
         self.terminal.terminal_key = None;
         let (mechanism, reference) =
@@ -390,7 +390,7 @@ impl EacSession {
         Ok(Answer::done())
     }
 
-    /// EXTERNAL AUTHENTICATE, TR-03110-3 B.11.7: what the terminal may do once. `challenge` is the one
+    /// EXTERNAL AUTHENTICATE, TR-03110-3 appendix B: what the terminal may do once. `challenge` is the one
     /// that was outstanding; it and the named key are used up, whatever comes of it.
     pub(crate) fn external_authenticate(
         &mut self,
@@ -427,7 +427,7 @@ fn two_objects<'a>(
 
 /// What a terminal's institution key signs, and the only thing that it signs: which card (by its batch
 /// key), which challenge, which secure messaging session (by the terminal's ephemeral key). TR-03110-3
-/// A.7.3 without auxiliary data: `ID_C ‖ r_C ‖ Comp(PK_T)`, 72 octets.
+/// A.7 without auxiliary data: `ID_C ‖ r_C ‖ Comp(PK_T)`, 72 octets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TerminalAuthentication {
     pub(super) card: [u8; FIELD_LEN],

@@ -1,4 +1,4 @@
-//! Chip authentication version 2 on P-256 with AES-128, BSI TR-03110-2 §3.4 and TR-03110-3 (version
+//! Chip authentication version 2 on P-256 with AES-128, BSI TR-03110-2 and TR-03110-3 (version
 //! 2.21) A.1 to A.4: what the card says about its key, the agreement, the keys, the token.
 //!
 //! ```text
@@ -48,7 +48,7 @@ pub enum ChipAuthenticationError {
     SessionKeys(#[from] SecureMessagingError),
 }
 
-/// One SecurityInfo, TR-03110-3 A.1.1: protocol, required data, optional data.
+/// One SecurityInfo, TR-03110-3 A.1: protocol, required data, optional data.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Sequence)]
 struct SecurityInfo {
     protocol: ObjectIdentifier,
@@ -155,7 +155,7 @@ impl SecurityInfos {
 }
 
 /// The session keys of a shared x coordinate, TR-03110-3 A.2.3: `KDF(Z, r, c) = H(Z ‖ r ‖ c)` with c on
-/// 32 bits, 1 for encryption and 2 for authentication; for AES-128, A.2.3.1 fixes H to SHA-1 and takes
+/// 32 bits, 1 for encryption and 2 for authentication; for AES-128, the guideline fixes H to SHA-1 and takes
 /// octets 1 to 16. (The KDF asks one-wayness of SHA-1, not collision resistance, which is what SHA-1
 /// has lost.)
 pub(super) fn derive_keys(shared: &[u8], nonce: &[u8; NONCE_LEN]) -> Result<SessionKeys, P256Error> {
@@ -171,7 +171,7 @@ pub(super) fn derive_keys(shared: &[u8], nonce: &[u8; NONCE_LEN]) -> Result<Sess
     Ok(SessionKeys::new(derive(1)?, derive(2)?))
 }
 
-/// The token over the terminal's ephemeral key: MAC over its public key data object, TR-03110-3 A.2.4.
+/// The token over the terminal's ephemeral key: MAC over its public key data object, TR-03110-3 A.2
 fn token(keys: &SessionKeys, ephemeral: &[u8; POINT_LEN]) -> Result<[u8; MAC_LEN], SecureMessagingError> {
     let mut inner = tlv::encode(tags::OID, oid::CA_ECDH_AES_CBC_CMAC_128);
     tlv::write(&mut inner, tags::POINT, ephemeral);

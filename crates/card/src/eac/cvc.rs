@@ -243,7 +243,7 @@ impl CvcBody {
             _ => None,
         }
         .ok_or(ParseError::Value { field: Field::Authorisation, offset: authorisation_offset })?;
-        // TR-03110-3 D.3: a CVCA's certificate carries the curve, others must not.
+        // TR-03110-3 appendix D: a CVCA's certificate carries the curve, others must not.
         if (form == KeyForm::WithCurve) != (authorisation.role == Role::Cvca) {
             return Err(ParseError::Value { field: Field::PublicKey, offset: key_offset });
         }
@@ -338,7 +338,7 @@ impl Cvc {
     }
 
     /// Parses the data of PSO: VERIFY CERTIFICATE, which is the content of the `7F21` object,
-    /// TR-03110-3 B.11.4.
+    /// TR-03110-3 appendix B.
     ///
     /// # Errors
     /// [`ParseError`] with field and offset.

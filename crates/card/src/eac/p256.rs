@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 /// Octets of an uncompressed point, SEC 1 §2.3.3.
 pub const POINT_LEN: usize = 65;
-/// Octets of a field element and of a compressed key in the sense of TR-03110-3 A.2.2.3.
+/// Octets of a field element and of a compressed key in the sense of TR-03110-3 A.2
 pub const FIELD_LEN: usize = 32;
 /// Octets of a plain signature r ‖ s, TR-03111 §5.2.1.
 pub const SIGNATURE_LEN: usize = 64;
@@ -81,7 +81,7 @@ impl P256Point {
         &self.0
     }
 
-    /// The x coordinate: what TR-03110-3 A.2.2.3 calls the compressed public key, Comp().
+    /// The x coordinate: what TR-03110-3 A.2 calls the compressed public key, Comp().
     pub fn compressed(&self) -> [u8; FIELD_LEN] {
         let mut x = [0u8; FIELD_LEN];
         for (to, from) in x.iter_mut().zip(self.0.iter().skip(1)) {
@@ -225,7 +225,7 @@ impl P256AgreementKey {
         Ok(Zeroizing::new(der.as_ref().to_vec()))
     }
 
-    /// The x coordinate of the shared point, handed to `derive` and to nobody else, TR-03110-3 A.2.2.
+    /// The x coordinate of the shared point, handed to `derive` and to nobody else, TR-03110-3 A.2
     ///
     /// # Errors
     /// [`P256Error::Library`] from the agreement, or what `derive` gives.

@@ -6,11 +6,11 @@
 //! response  [87 01‖E(data) | 85 E(data)] 99 SW 8E mac  SW
 //! ```
 //!
-//! - Encryption: AES-128-CBC, IV = AES(K_enc, SSC), ISO padding (`80 00…`), F.2.1. Object 85 in place of
+//! - Encryption: AES-128-CBC, IV = AES(K_enc, SSC), ISO padding (`80 00…`). Object 85 in place of
 //!   87 where INS is odd.
-//! - Authentication: the first 8 octets of CMAC(K_mac, SSC ‖ padded header ‖ objects ‖ padding), F.2.2;
+//! - Authentication: the first 8 octets of CMAC(K_mac, SSC ‖ padded header ‖ objects ‖ padding);
 //!   in a response without the header.
-//! - SSC: 128 bits, 0 when the keys are new, incremented before each command and each response, F.3.
+//! - SSC: 128 bits, 0 when the keys are new, incremented before each command and each response.
 //!
 //! Each side is a pair of types that consume each other: what comes next is a method, and what must not
 //! come cannot be called. An error consumes the keys, and dropping them wipes them: a card answers 6987
@@ -36,7 +36,7 @@ use zeroize::Zeroizing;
 pub const KEY_LEN: usize = 16;
 /// Octets of a block, and of the counter.
 const BLOCK_LEN: usize = 16;
-/// Octets of an authentication code, TR-03110-3 F.2.2.
+/// Octets of an authentication code, TR-03110-3 appendix F.
 pub const MAC_LEN: usize = 8;
 /// Octets of the object `8E 08 mac`.
 const MAC_OBJECT_LEN: usize = 2 + MAC_LEN;

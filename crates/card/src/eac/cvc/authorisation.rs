@@ -4,7 +4,7 @@ use crate::eac::oid;
 use std::fmt;
 
 /// Name of a certificate holder, and of the authority where it stands in front: country code
-/// (2 letters), mnemonic (up to 9 characters), sequence number (5 characters), TR-03110-3 D.2.1.2.
+/// (2 letters), mnemonic (up to 9 characters), sequence number (5 characters), TR-03110-3 appendix D.
 /// Here the mnemonic is of upper-case letters and digits too; the standard allows all of ISO 8859-1.
 #[doc(alias = "証明書保有者参照")]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,7 +79,7 @@ impl ChainKind {
     }
 }
 
-/// Place in the chain: the two highest bits of the authorisation, TR-03110-3 C.4.
+/// Place in the chain: the two highest bits of the authorisation, TR-03110-3 appendix C.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Role {
     /// `11`: root, or link from one root to the next.
@@ -118,7 +118,7 @@ impl Rights {
         Self(self.0 | other.0)
     }
 
-    /// What both have: the effective rights down a chain, TR-03110-3 §2.7.
+    /// What both have: the effective rights down a chain, TR-03110-3 chapter 2.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)

@@ -107,7 +107,7 @@ pub struct Imported {
     pub today: CvcDate,
 }
 
-/// Takes over one certificate under a key that was checked before, TR-03110-3 §2.5.
+/// Takes over one certificate under a key that was checked before, TR-03110-3 chapter 2.
 ///
 /// - The signature holds under the issuer's key, and the certificate names it.
 /// - Chain and role: a CVCA certifies accredited bodies and its successor; an accredited body certifies

@@ -7,7 +7,7 @@ const SECONDS_PER_DAY: u64 = 86_400;
 /// 2000-01-01T00:00:00Z.
 const CENTURY_BEGINS: u64 = 946_684_800;
 
-/// A day between 2000-01-01 and 2099-12-31, TR-03110-3 D.2.1.3. Ordered as days are.
+/// A day between 2000-01-01 and 2099-12-31, TR-03110-3 appendix D. Ordered as days are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CvcDate {
     year: u8,
