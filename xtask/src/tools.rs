@@ -453,7 +453,5 @@ mod tests {
         assert!(root.ends_with("foreign/myna-card-3.3.4"), "{}", root.display());
         let tests = include_str!("../../crates/app/tests/it/foreign_myna_card.rs");
         assert!(tests.contains(&format!("\"{}\"", MYNA_CARD.version)), "the test looks for another version");
-        let lock = include_str!("../../Cargo.lock");
-        assert!(!lock.contains("\"myna-card\""), "a judge is no dependency");
     }
 }

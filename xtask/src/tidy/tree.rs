@@ -119,7 +119,8 @@ impl Tree {
 
     /// Manifests of the members.
     pub(super) fn manifests(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files("", "Cargo.toml").filter(|(path, _)| *path != "Cargo.toml")
+        self.files("", "Cargo.toml")
+            .filter(|(path, text)| *path != "Cargo.toml" && !text.lines().any(|line| line == "[workspace]"))
     }
 }
 
