@@ -1,7 +1,10 @@
 //! The bodies of the coverage-guided fuzz targets (`fuzz/`), run on the stable compiler from the kept corpus:
 //! a million executions each, from a seed. No panic, no more memory than 16 times the input, no execution
 //! beyond 100 ms.
-#![expect(clippy::disallowed_methods, reason = "the corpus is in files, and what hangs is found by the clock")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the corpus is in files, and what hangs is found by the clock"
+)]
 
 use protocol::entropy::Seeded;
 use std::path::Path;
