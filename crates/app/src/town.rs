@@ -5,6 +5,7 @@ pub(crate) mod cards;
 pub(crate) mod hpki;
 pub(crate) mod people;
 pub(crate) mod run;
+pub(crate) mod secure_element;
 
 use anyhow::Context as _;
 use cards::PrintedNumbers;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const TOWN_FILE: &str = "town.json";
 /// Version of what a town's folder holds. A town of another version has other keys and other files, and
 /// nothing in it is worth taking along.
-pub(crate) const TOWN_VERSION: u32 = 3;
+pub(crate) const TOWN_VERSION: u32 = 4;
 
 /// What every room has.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -14,17 +14,20 @@ mod town;
 #[path = "../tests/it/eac_town.rs"]
 mod eac_town;
 
+use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use card::EmulatedCard;
 use card::apdu::{CommandApdu, StatusWord};
 use card::cvc::{Cvc, CvcAuthority, CvcChain, CvcIssuer, CvcPublicKey, KeyReference};
 use card::eac;
+use card::eac::p256::{P256AgreementKey, P256Point, P256SigningKey};
 use card::eac::secure_messaging::{CardChannel, SessionKeys, TerminalChannel};
 use card::image::Layout;
 use card::rsa_key::CardRsaKey;
 use divan::{Bencher, black_box};
-use eac_town::EacTown;
+use eac_town::{EAC, EacTown};
 use protocol::answer::CardProfile;
 use protocol::entropy::Seeded;
 use protocol::sealed_evidence::{Evidence, EvidencePrivateKey, EvidenceSealing};
@@ -38,34 +41,35 @@ fn main() {
     divan::main();
     // `cargo test` runs benches once, to see that they do.
     let rounds = if std::env::args().any(|argument| argument == "--bench") { 400 } else { 1 };
-    let (touch, cryptography) = touch_and_cryptography(rounds);
-    println!(
-        "jicsap: whole touch {touch:.0} us, its cryptography alone {cryptography:.0} us, ratio {:.3}",
-        touch / cryptography
-    );
+    let (mut in_the_clear, mut by_eac) = (JicsapCryptography::new(), EacCryptography::new());
+    compare("jicsap", rounds, &mut adult(), || in_the_clear.run());
+    compare("eac", rounds, &mut EAC.card(), || by_eac.run());
 }
 
-/// Median microseconds of a whole touch in process, and of its cryptography alone, taken in turns so that
-/// both see the same machine.
+/// Median of a whole touch in process, and of its cryptography alone, taken in turns so that both see the
+/// same machine.
 #[expect(clippy::disallowed_methods, reason = "a bench looks at the clock")]
-fn touch_and_cryptography(rounds: usize) -> (f64, f64) {
-    let (mut terminal, mut patient) = (Terminal::locked(&AUTHORITY), adult());
+fn compare(profile: &str, rounds: usize, patient: &mut dyn EmulatedCard, mut cryptography: impl FnMut()) {
+    let mut terminal = Terminal::locked(&AUTHORITY);
     terminal.unlock(without_limits).unwrap();
-    let mut alone = JicsapCryptography::new();
     let median = |mut times: Vec<std::time::Duration>| {
         times.sort_unstable();
         times[times.len() / 2].as_secs_f64() * 1e6
     };
-    let (mut touches, mut operations) = (Vec::new(), Vec::new());
+    let (mut touches, mut alone) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let start = std::time::Instant::now();
-        black_box(terminal.touch(&mut patient).unwrap());
+        black_box(terminal.touch(patient).unwrap());
         touches.push(start.elapsed());
         let start = std::time::Instant::now();
-        alone.run();
-        operations.push(start.elapsed());
+        cryptography();
+        alone.push(start.elapsed());
     }
-    (median(touches), median(operations))
+    let (touch, alone) = (median(touches), median(alone));
+    println!(
+        "{profile}: whole touch {touch:.0} us, its cryptography alone {alone:.0} us, ratio {:.3}",
+        touch / alone
+    );
 }
 
 fn without_limits(policy: &mut UnlockPolicy) {
@@ -73,16 +77,58 @@ fn without_limits(policy: &mut UnlockPolicy) {
     policy.touches_per_card_and_day = u16::MAX;
 }
 
-/// Every cryptographic operation of a `jicsap` touch, on the bytes of one, and nothing else.
-struct JicsapCryptography {
-    institution: CvcAuthority,
-    chain: CvcChain,
-    root: CvcPublicKey,
+/// What both dialogues compute: which card it is, its signature, the seal.
+struct CommonCryptography {
     holder: CardRsaKey,
     certificate: Vec<u8>,
     sealing: EvidenceSealing,
     secret: aws_lc_rs::hmac::Key,
     statement: TouchStatement,
+}
+
+impl CommonCryptography {
+    fn new() -> Self {
+        let holder = CardRsaKey::generate().unwrap();
+        let certificate = town::certificate(&holder, &[0x55; 250]);
+        let evidence = EvidencePrivateKey::draw(&mut Seeded::new(1)).unwrap();
+        let touch = Terminal::armed(&AUTHORITY).touch(&mut adult()).unwrap();
+        Self {
+            sealing: evidence.sealing(evidence.public()).unwrap(),
+            secret: aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[7; 32]),
+            statement: TouchStatement::parse(touch.statement.as_slice()).unwrap(),
+            holder,
+            certificate,
+        }
+    }
+
+    fn run(&self) {
+        // Secure Element: which card, and whether it has a touch left.
+        let hash = digest(&SHA256, black_box(&self.certificate));
+        for _ in 0..2 {
+            black_box(aws_lc_rs::hmac::sign(&self.secret, hash.as_ref()));
+        }
+        // Card: the one signature; Secure Element: its check, and the seal.
+        let encoded = self.statement.encode();
+        let hash: [u8; 32] = digest(&SHA256, &encoded).as_ref().try_into().unwrap();
+        let signature = self.holder.sign_sha256_digest(&hash).unwrap();
+        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, self.holder.spki_der())
+            .verify(&encoded, &signature)
+            .unwrap();
+        let evidence = Evidence {
+            profile: CardProfile::Eac,
+            signature: &signature,
+            auth_certificate: &self.certificate,
+        };
+        black_box(self.sealing.seal(&self.statement, &evidence).unwrap());
+    }
+}
+
+/// Every cryptographic operation of a `jicsap` touch, on the bytes of one, and nothing else.
+struct JicsapCryptography {
+    common: CommonCryptography,
+    institution: CvcAuthority,
+    chain: CvcChain,
+    root: CvcPublicKey,
 }
 
 impl JicsapCryptography {
@@ -92,29 +138,11 @@ impl JicsapCryptography {
             CardRsaKey::generate().unwrap(),
         );
         let chain = AUTHORITY.chain_for(institution.private_key());
-        let holder = CardRsaKey::generate().unwrap();
-        let certificate = town::certificate(&holder, &[0x55; 250]);
-        let evidence = EvidencePrivateKey::draw(&mut Seeded::new(1)).unwrap();
-        let mut terminal = Terminal::armed(&AUTHORITY);
-        let touch = terminal.touch(&mut adult()).unwrap();
-        Self {
-            root: AUTHORITY.root.public_key().unwrap(),
-            sealing: evidence.sealing(evidence.public()).unwrap(),
-            secret: aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[7; 32]),
-            statement: TouchStatement::parse(touch.statement.as_slice()).unwrap(),
-            institution,
-            chain,
-            holder,
-            certificate,
-        }
+        let root = AUTHORITY.root.public_key().unwrap();
+        Self { common: CommonCryptography::new(), root, institution, chain }
     }
 
     fn run(&mut self) {
-        // Secure Element: which card, and whether it has a touch left; asked twice, counted once.
-        let hash = digest(&SHA256, black_box(&self.certificate));
-        for _ in 0..3 {
-            black_box(aws_lc_rs::hmac::sign(&self.secret, hash.as_ref()));
-        }
         // Card: two certificates.
         self.chain.verify(&self.root).unwrap();
         // Secure Element: the proof; card: its check.
@@ -122,19 +150,75 @@ impl JicsapCryptography {
         let signed = card::external_authenticate_bytes(&[7; 16], &leaf.reference());
         let proof = self.institution.sign_body(&signed).unwrap();
         leaf.verify(&signed, &proof).unwrap();
-        // Card: the one signature; Secure Element: its check, and the seal.
-        let encoded = self.statement.encode();
-        let hash: [u8; 32] = digest(&SHA256, &encoded).as_ref().try_into().unwrap();
-        let signature = self.holder.sign_sha256_digest(&hash).unwrap();
-        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, self.holder.spki_der())
-            .verify(&encoded, &signature)
+        self.common.run();
+    }
+}
+
+/// Octets under encryption in the channel of one `eac` touch: nine commands, then their nine responses.
+const PROTECTED: [usize; 18] = [16, 256, 16, 240, 32, 0, 80, 0, 48, 0, 0, 0, 0, 0, 16, 0, 928, 272];
+
+/// Every cryptographic operation of an `eac` touch, on the bytes of one, and nothing else.
+struct EacCryptography {
+    common: CommonCryptography,
+    batch: P256AgreementKey,
+    institution: P256SigningKey,
+    institution_point: P256Point,
+    certificate: eac::cvc::Cvc,
+    issuer: P256Point,
+    authentication: aws_lc_rs::cmac::Key,
+    encryption: EncryptingKey,
+    counter: EncryptingKey,
+}
+
+impl EacCryptography {
+    fn new() -> Self {
+        let institution = EAC.institution();
+        let chain = &institution.chain;
+        let aes = || UnboundCipherKey::new(&AES_128, &[0x11; 16]).unwrap();
+        Self {
+            common: CommonCryptography::new(),
+            batch: P256AgreementKey::from_pkcs8(&eac::p256::generate_pkcs8().unwrap()).unwrap(),
+            institution_point: institution.key.public_key(),
+            certificate: chain.terminal().clone(),
+            issuer: chain.certificate(chain.accredited_body_place()).unwrap().body().key,
+            institution: institution.key,
+            authentication: aws_lc_rs::cmac::Key::new(aws_lc_rs::cmac::AES_128, &[0x22; 16]).unwrap(),
+            encryption: EncryptingKey::cbc(aes()).unwrap(),
+            counter: EncryptingKey::ecb(aes()).unwrap(),
+        }
+    }
+
+    fn run(&mut self) {
+        // Secure Element: the batch's certificate; card: accredited body and terminal.
+        for _ in 0..3 {
+            self.certificate.verify_signature(black_box(&self.issuer)).unwrap();
+        }
+        // Chip authentication: a key pair, two agreements, on each side two keys and a token.
+        let ephemeral = P256AgreementKey::ephemeral(&mut Seeded::new(9)).unwrap();
+        for (own, peer) in [(&ephemeral, &self.batch), (&self.batch, &ephemeral)] {
+            own.agree(&peer.public_key(), |shared| {
+                for _ in 0..2 {
+                    black_box(digest(&SHA256, shared));
+                }
+                Ok(())
+            })
             .unwrap();
-        let evidence = Evidence {
-            profile: CardProfile::Jicsap,
-            signature: &signature,
-            auth_certificate: &self.certificate,
-        };
-        black_box(self.sealing.seal(&self.statement, &evidence).unwrap());
+            black_box(aws_lc_rs::cmac::sign(&self.authentication, &[0; 96]).unwrap());
+        }
+        // Terminal authentication.
+        let proof = self.institution.sign(&[7; 72]).unwrap();
+        self.institution_point.verify(&[7; 72], &proof).unwrap();
+        // Secure messaging: both sides do each message once.
+        let mut buffer = [0u8; 1024];
+        for _ in 0..2 {
+            for octets in PROTECTED {
+                self.counter.less_safe_encrypt(&mut buffer[..16], EncryptionContext::None).unwrap();
+                let context = EncryptionContext::Iv128(FixedLength::from([3; 16]));
+                self.encryption.less_safe_encrypt(&mut buffer[..octets], context).unwrap();
+                black_box(aws_lc_rs::cmac::sign(&self.authentication, &buffer[..octets + 48]).unwrap());
+            }
+        }
+        self.common.run();
     }
 }
 
@@ -245,8 +329,16 @@ fn card_signature_over_data_as_given(bencher: Bencher) {
 }
 
 #[divan::bench]
-fn whole_touch(bencher: Bencher) {
+fn whole_touch_in_the_clear(bencher: Bencher) {
     let mut patient = adult();
+    let mut terminal = Terminal::locked(&AUTHORITY);
+    terminal.unlock(without_limits).unwrap();
+    bencher.bench_local(|| terminal.touch(&mut patient).unwrap());
+}
+
+#[divan::bench]
+fn whole_touch_by_eac(bencher: Bencher) {
+    let mut patient = EAC.card();
     let mut terminal = Terminal::locked(&AUTHORITY);
     terminal.unlock(without_limits).unwrap();
     bencher.bench_local(|| terminal.touch(&mut patient).unwrap());

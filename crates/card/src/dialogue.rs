@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`institution_auth`] | one touch: carries bytes between card and Secure Element | sealed evidence |
 //! | [`power_on`] | arms the Secure Element with the platform's policy | what was armed |
+//! | [`certificate_renewal`] | hands it newer certificates | whether it took them |
 //! | [`physician_unlock`] | arms it with a physician's signature while the network is down | – |
 //! | [`recognise`] | says which card lies there | its kind |
 //! | [`card_status`] | asks what a card says about itself | functions and tries left |
@@ -20,6 +21,7 @@
 
 mod card_reading;
 pub mod card_status;
+pub mod certificate_renewal;
 pub(crate) mod der_file;
 pub mod hpki_sign;
 pub mod institution_auth;
@@ -141,6 +143,23 @@ pub enum DialogueError {
     /// The card knows none of the profiles that the platform allows.
     #[error("the card knows no profile that the platform allows")]
     ProfileNotAllowed,
+    /// The card's batch is not one of a card issuer known to the Secure Element.
+    #[error("the card's batch certificate is not from the card issuer")]
+    NotGenuine,
+    /// The card does not have the key of its batch: a copy of somebody's files.
+    #[error("the card did not prove the key of its batch")]
+    NotProved,
+    /// Protected traffic between Secure Element and card was lost, changed, repeated or ended.
+    #[error("the protected traffic with the card broke at \"{step}\": {status_word}")]
+    ChannelBroken {
+        /// Where.
+        step: &'static str,
+        /// What the card said in the clear; 0000 where it said nothing of the kind.
+        status_word: StatusWord,
+    },
+    /// The institution's certificates in the Secure Element have expired, or do not allow this.
+    #[error("the institution's certificates have expired, or do not allow this")]
+    CertificatesUnusable,
     /// Wrong PIN or password.
     #[error("wrong PIN or password, {tries_left} tries left")]
     SecretWrong {

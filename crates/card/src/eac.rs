@@ -30,7 +30,7 @@ pub mod terminal_side;
 #[cfg(test)]
 mod pair_tests;
 #[cfg(test)]
-mod specimen;
+pub(crate) mod specimen;
 
 /// File identifiers of the profile in the JPKI application. Above `001E`, so that they can never
 /// collide with a short identifier of the real card.

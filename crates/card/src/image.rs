@@ -18,7 +18,7 @@ pub use rule::{Rule, RuleError, Term};
 
 use crate::cvc::{CvcPublicKey, KeyReference};
 use crate::eac::cvc::TrustAnchor;
-use crate::eac::p256::P256AgreementKey;
+use crate::eac::p256::{P256AgreementKey, P256SigningKey};
 use crate::rsa_key::{CardRsaKey, RSA_OCTETS};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -116,6 +116,8 @@ pub enum Content {
     BlockedSecret,
     /// A private key.
     RsaKey(Box<CardRsaKey>),
+    /// A private key of P-256 that signs.
+    P256Key(Box<P256SigningKey>),
     /// The private key for session keys, where it is known.
     SessionKey(Option<Box<CardRsaKey>>),
     /// Root of the `jicsap` terminal certificates.
@@ -137,6 +139,7 @@ impl fmt::Debug for Content {
             Self::Secret(_) => "Secret(…)",
             Self::BlockedSecret => "BlockedSecret",
             Self::RsaKey(_) => "RsaKey(…)",
+            Self::P256Key(_) => "P256Key(…)",
             Self::SessionKey(_) => "SessionKey(…)",
             Self::TerminalRoot(_) => "TerminalRoot(…)",
             Self::EacRoot(_) => "EacRoot(…)",
@@ -156,6 +159,7 @@ impl Content {
             Kind::Secret { form, .. } if form.fits(octets) => Self::Secret(bytes()),
             Kind::Secret { .. } => return None,
             Kind::RsaKey { .. } => Self::RsaKey(Box::new(CardRsaKey::from_pkcs8(octets).ok()?)),
+            Kind::P256Key { .. } => Self::P256Key(Box::new(P256SigningKey::from_pkcs8(octets).ok()?)),
             Kind::SessionKey { .. } if octets.is_empty() => Self::SessionKey(None),
             Kind::SessionKey { .. } => Self::SessionKey(Some(Box::new(CardRsaKey::from_pkcs8(octets).ok()?))),
             Kind::TerminalRoot => Self::TerminalRoot(parse_terminal_root(octets)?),

@@ -14,29 +14,36 @@
 //! | SELECT | `00 A4 04 00\|0C AID` | FCI `6F{84 AID, 53 SE-ID(8), A5{83 unlock key reference(8)}}` |
 //! | GET CHALLENGE | `00 84 00 00 10` | 16 octets, good once |
 //! | GET DATA | `80 CA 00 86` | evidence key of the next arming, 65 octets, drawn anew |
+//! | | `80 CA fid` | an object of the image, where its rule `read` opens; 6982, 6A88 |
 //! | MSE SET | `00 22 81 A4 {83 key reference}` | 9000, 6A88; 8 octets name the platform, 20 a physician |
 //! | EXTERNAL AUTHENTICATE | `00 82 00 00 {53 policy, 9E signature}` or `{84 time(8), 9E signature}` | 9000, 6300, 6984 after five failures until power-off, 6985 |
-//! | PUT DATA | `80 DA 00 87 {53 physicians, 9E signature}` | 9000; 6985 not ACTIVE or not newer, 6300 |
+//! | PUT DATA | `80 DA 01 13 {certificates}`, `80 DA 01 20 {53 physicians, 9E signature}` | 9000; 6982 its rule `write` is shut, 6300, 6985 not newer |
 //! | BEGIN TOUCH | `80 D0 00 00 {terms}` | the first command for the card; 6985 locked or outside the arming's time, 6A84 used up, 6A80 no consent |
 //! | CONTINUE TOUCH | `80 D2 00 00 {81 card's response}` | the next command, the sealed evidence, or where and why it ended; 6985 no touch |
 //!
 //! Command bytes are ISO/IEC 7816-4:2020 §11 as far as it has them; `80 D0`, `80 D2` and what stands in
 //! the data fields is Kazasu's own, see [`touch_protocol`].
 //!
-//! No command gives out the institution key or its certificates (report, safeguard 3): they go to the
-//! patient's card, inside a touch, and nowhere else. The institution key signs
-//! [`crate::external_authenticate_bytes`] and nothing else.
+//! What is in it and who may do what stands in its image, `layouts/secure_element.toml`. By that image no
+//! command gives out an institution key or its certificates (report, safeguard 3): they go to the
+//! patient's card, inside a touch, and nowhere else. The institution keys sign
+//! [`crate::external_authenticate_bytes`] and [`crate::eac::card_side::TerminalAuthentication`], and
+//! nothing else.
 
 mod arming;
 mod card_ledger;
-mod image;
+pub mod image;
+mod objects;
 mod state;
 mod touch;
 pub mod touch_protocol;
 mod unlock;
 
 pub use arming::{ARMING_SECONDS_MAX, OFFLINE_SECONDS_MAX, OFFLINE_USES_MAX};
-pub use image::{ImageError, SecureElementImage, UnlockKeyReference, UnlockPublicKey};
+pub use image::{
+    EacInstitution, ImageError, JicsapInstitution, Personalisation, SecureElementImage, UnlockKeyReference,
+    UnlockPublicKey, layout,
+};
 pub use state::{PersistentState, StateError};
 pub use unlock::{PHYSICIAN_REFERENCE_LEN, UNLOCK_FAILURES_MAX, physician_reference};
 
@@ -50,7 +57,9 @@ use state::{Kept, Selected, VolatileState};
 /// AID of the Secure Element's application: proprietary category `F`, ISO/IEC 7816-4:2020 §12.3.4,
 /// then `KAZASUSE` and a version.
 pub const SECURE_ELEMENT_AID: [u8; 10] = *b"\xF0KAZASUSE\x02";
-/// Answer to reset: T=1 over the contactless mapping, historical bytes `KAZASUSE`.
+
+/// Answer to reset, as the built-in image has it: T=1 over the contactless mapping, historical bytes
+/// `KAZASUSE`.
 pub const ATR: [u8; 13] = *b"\x3B\x88\x80\x01KAZASUSE\x08";
 
 /// Data objects of the Secure Element's commands, but for a touch's own.
@@ -111,7 +120,7 @@ impl SecureElement {
 
 impl EmulatedCard for SecureElement {
     fn atr(&self) -> &[u8] {
-        &ATR
+        self.image.atr()
     }
 
     fn power_on(&mut self) {
@@ -162,8 +171,8 @@ impl Session<'_> {
             0x84 => self.get_challenge(command, entropy),
             0x22 => self.manage_security_environment(command),
             0x82 => self.external_authenticate(command, entropy),
-            0xCA => self.evidence_key(command, entropy),
-            0xDA => self.put_physicians(command),
+            0xCA => self.get_data(command, entropy),
+            0xDA => self.put_data(command),
             0xD0 => self.begin_touch(command),
             _ => self.continue_touch(command, entropy),
         }
@@ -211,5 +220,6 @@ mod tests {
     fn atr_adds_up() {
         // ISO/IEC 7816-3 §8.2.5: T0 to TCK, exclusive-or, is zero.
         assert_eq!(ATR[1..].iter().fold(0, |sum, octet| sum ^ octet), 0);
+        assert_eq!(layout().unwrap().atr, ATR);
     }
 }

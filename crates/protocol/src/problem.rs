@@ -144,12 +144,18 @@ codes! {
     CardMisbehaved = "card_misbehaved",
     /// This card has had its touches at this terminal for today.
     CardTouchesUsedUp = "card_touches_used_up",
+    /// The card is not one of a known card issuer's, or only has somebody else's files.
+    CardNotGenuine = "card_not_genuine",
+    /// Protected traffic between Secure Element and card was disturbed.
+    CardTrafficBroken = "card_traffic_broken",
     /// The patient pressed "stop".
     ConsentDeclined = "consent_declined",
     /// Nobody pressed OK in time.
     ConsentTimedOut = "consent_timed_out",
     /// The Secure Element is not armed.
     SecureElementLocked = "secure_element_locked",
+    /// The certificates by which the institution proves itself to a card have expired, or do not allow it.
+    InstitutionCertificateUnusable = "institution_certificate_unusable",
     /// The Secure Element refused a step.
     SecureElementRefused = "secure_element_refused",
     /// Another touch is going on at this desk.

@@ -529,6 +529,35 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
                 "Use the earlier answer, or another terminal.",
             ),
         },
+        ProblemCode::CardNotGenuine => Entry {
+            status: 422,
+            culprit: Culprit::Card,
+            title: (
+                "このカードは正規のカードと確認できません。",
+                "This card cannot be recognised as a genuine one.",
+            ),
+            vendor: (
+                "ロット証明書がカード発行者のものでないか、カードがその鍵を持っていません (eac のチップ認証)。",
+                "The batch certificate is not the card issuer's, or the card lacks its key (chip authentication of eac).",
+            ),
+            action: (
+                "ほかの方法で資格を確認し、市区町村の窓口を案内してください。",
+                "Check the insurance in another way, and point to the municipal office.",
+            ),
+        },
+        ProblemCode::CardTrafficBroken => Entry {
+            status: 503,
+            culprit: Culprit::Card,
+            title: ("カードとの暗号通信が途切れました。", "The protected traffic with the card broke."),
+            vendor: (
+                "セキュアメッセージングのコマンドか応答が失われたか、変わっています。カードの鍵は消えました。",
+                "A protected command or response was lost or changed; the card has dropped its keys.",
+            ),
+            action: (
+                "もう一度置いてください。続くときは読み取り機を替えてください。",
+                "Try again; if it persists use another reader.",
+            ),
+        },
         ProblemCode::ConsentDeclined => Entry {
             status: 409,
             culprit: Culprit::Patient,
@@ -560,6 +589,22 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
             action: (
                 "少し待ってください。続くときは端末の電源を入れ直してください。",
                 "Wait a little; if it persists switch the terminal off and on.",
+            ),
+        },
+        ProblemCode::InstitutionCertificateUnusable => Entry {
+            status: 503,
+            culprit: Culprit::Terminal,
+            title: (
+                "この端末の、カードに示す証明書が使えません。",
+                "The certificates that this terminal shows to cards cannot be used.",
+            ),
+            vendor: (
+                "SE の eac 証明書の期限が切れたか、権限がありません。新しい証明書を secure_element.chain に置いてください。",
+                "The SE's eac certificates have expired or lack a right; put newer ones where secure_element.chain says.",
+            ),
+            action: (
+                "別の端末を使い、担当業者に連絡してください。",
+                "Use another terminal, and call the vendor.",
             ),
         },
         ProblemCode::SecureElementRefused => Entry {

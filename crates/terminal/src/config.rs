@@ -56,10 +56,15 @@ pub struct PlatformConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecureElementConfig {
-    /// What its issuer put in: institution key, chain, unlock key. Readable by its owner only.
+    /// What its issuer put in: institution keys, certificates, unlock key. Readable by its owner only.
     pub image: PathBuf,
-    /// What it keeps over a power cut: counter and time floor. Made at the first start.
+    /// What it keeps over a power cut: counter, time floor, today's counts of cards, renewed certificates.
+    /// Made at the first start.
     pub state: PathBuf,
+    /// Where newer certificates of profile `eac` are put: looked at when the desk starts and at each
+    /// arming, because they live for days. Left out: they are renewed in another way.
+    #[serde(default)]
+    pub chain: Option<PathBuf>,
 }
 
 const fn consent_timeout_seconds() -> u64 {
@@ -84,6 +89,9 @@ impl Config {
     pub fn resolved(mut self, base: &Path) -> Self {
         for path in [&mut self.platform.ca, &mut self.secure_element.image, &mut self.secure_element.state] {
             *path = base.join(&*path);
+        }
+        if let Some(chain) = &mut self.secure_element.chain {
+            *chain = base.join(&*chain);
         }
         self.tls = self.tls.resolved(base);
         self
@@ -126,6 +134,7 @@ mod tests {
         let config = config.resolved(Path::new("/etc/kazasu"));
         assert!(config.tls.key.starts_with("/etc/kazasu"));
         assert!(config.secure_element.state.starts_with("/etc/kazasu"));
+        assert!(config.secure_element.chain.unwrap().starts_with("/etc/kazasu"));
     }
 
     #[test]

@@ -1,27 +1,31 @@
-//! Custody of the emulated Secure Element: its image, its memory over a power cut, its arming.
+//! Custody of the emulated Secure Element: its image, its memory over a power cut, its arming, its newer
+//! certificates.
 //!
 //! Invariant: **no response leaves before what it changed is on disk.** A touch changes it once: counter and
-//! the card's count of today are written together, before the institution's proof goes to the card.
+//! the card's count of today are written together, before anything leaves that could bring a signature.
 
+use crate::config::SecureElementConfig;
 use crate::platform::Platform;
 use card::EmulatedCard;
-use card::cvc::CvcChain;
+use card::dialogue::DialogueError;
+use card::dialogue::certificate_renewal::{CertificateRenewal, Progress as RenewalProgress, Renewal};
 use card::dialogue::power_on::{Armed, PowerOn, Progress};
-use card::rsa_key::CardRsaKey;
-use card::secure_element::{PersistentState, SecureElement, SecureElementImage, StateError, UnlockPublicKey};
+use card::eac::cvc::TerminalChain;
+use card::image::Contents;
+use card::secure_element::{PersistentState, Personalisation, SecureElement, SecureElementImage, StateError};
 use protocol::base64_bytes;
 use protocol::eligibility_v1::{UnlockRequest, UnlockResponse};
 use protocol::entropy::Entropy;
-use protocol::ids::SecureElementId;
 use protocol::problem::{Problem, ProblemCode};
 use protocol::time::UnixSeconds;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
-const IMAGE_VERSION: u32 = 1;
+const IMAGE_VERSION: u32 = 2;
 
 /// Why there is no Secure Element, or why it gives nothing out.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +55,14 @@ pub enum CustodyError {
         /// What is wrong.
         problem: StateError,
     },
+    /// The certificates are none, or the Secure Element does not take them.
+    #[error("{}: {problem}", path.display())]
+    Chain {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// Another process holds this Secure Element. Two would give out the same counter values.
     #[error("{}: another process holds this Secure Element", path.display())]
     InUse {
@@ -62,52 +74,35 @@ pub enum CustodyError {
     NotDurable(#[from] chassis::files::FileError),
 }
 
-/// What an issuer puts into an image file.
-#[derive(Debug)]
-pub struct ImageParts<'a> {
-    /// Identifier of the Secure Element.
-    pub secure_element: SecureElementId,
-    /// The institution key, PKCS#8 DER.
-    pub institution_key_pkcs8: &'a [u8],
-    /// [`CvcChain::encode`].
-    pub chain: &'a [u8],
-    /// The platform's unlock key: SubjectPublicKeyInfo DER of a P-256 key.
-    pub unlock_key_spki: &'a [u8],
-    /// When it was made: no policy issued before arms it.
-    pub made_at: UnixSeconds,
-}
-
-/// The image file: JSON, every binary field in base64. The key is wiped when this is dropped.
+/// The image file: JSON, and of every slot of the Secure Element's layout the content in base64. The keys
+/// among them are wiped when this is dropped.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ImageFile {
     version: u32,
-    #[serde(with = "base64_bytes")]
-    secure_element: [u8; 8],
-    #[serde(with = "base64_bytes")]
-    institution_key: Zeroizing<Vec<u8>>,
-    #[serde(with = "base64_bytes")]
-    chain: Vec<u8>,
-    #[serde(with = "base64_bytes")]
-    unlock_key: Vec<u8>,
+    /// No policy issued before arms it.
     made_at: UnixSeconds,
+    contents: BTreeMap<String, SlotContent>,
 }
 
-/// Writes an image file, readable by its owner only.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct SlotContent(#[serde(with = "base64_bytes")] Zeroizing<Vec<u8>>);
+
+/// Writes an image file, readable by its owner only. No policy issued before `made_at` will arm the
+/// Secure Element.
 ///
 /// # Errors
 /// [`CustodyError::Image`] if the parts do not fit together, [`CustodyError::NotDurable`] if the file
 /// cannot be written.
-pub fn write_image(path: &Path, parts: &ImageParts<'_>) -> Result<(), CustodyError> {
-    let file = ImageFile {
-        version: IMAGE_VERSION,
-        secure_element: parts.secure_element.0,
-        institution_key: Zeroizing::new(parts.institution_key_pkcs8.to_vec()),
-        chain: parts.chain.to_vec(),
-        unlock_key: parts.unlock_key_spki.to_vec(),
-        made_at: parts.made_at,
-    };
+pub fn write_image(path: &Path, parts: &Personalisation, made_at: UnixSeconds) -> Result<(), CustodyError> {
     let bad = |problem: String| CustodyError::Image { path: path.to_path_buf(), problem };
+    let contents = parts.contents().map_err(|error| bad(error.to_string()))?;
+    let slot = |name: &str| {
+        let octets = contents.get(name).unwrap_or_default();
+        (name.to_owned(), SlotContent(Zeroizing::new(octets.to_vec())))
+    };
+    let file = ImageFile { version: IMAGE_VERSION, made_at, contents: contents.slots().map(slot).collect() };
     image_of(&file).map_err(bad)?;
     let text = Zeroizing::new(serde_json::to_vec_pretty(&file).map_err(|error| bad(error.to_string()))?);
     Ok(chassis::files::write_private(path, &text)?)
@@ -117,11 +112,12 @@ fn image_of(file: &ImageFile) -> Result<SecureElementImage, String> {
     if file.version != IMAGE_VERSION {
         return Err(format!("version {} is not {IMAGE_VERSION}", file.version));
     }
-    let institution_key = CardRsaKey::from_pkcs8(&file.institution_key).map_err(|error| error.to_string())?;
-    let chain = CvcChain::parse(&file.chain).map_err(|error| error.to_string())?;
-    let unlock_key = UnlockPublicKey::from_spki_der(&file.unlock_key).map_err(|error| error.to_string())?;
-    SecureElementImage::new(SecureElementId(file.secure_element), institution_key, chain, unlock_key)
-        .map_err(|error| error.to_string())
+    let mut contents = Contents::new();
+    for (slot, SlotContent(octets)) in &file.contents {
+        contents.fill(slot, octets.as_slice());
+    }
+    let layout = card::secure_element::layout().map_err(|error| error.to_string())?;
+    SecureElementImage::new(layout, &contents).map_err(|error| error.to_string())
 }
 
 fn read_image(path: &Path) -> Result<(SecureElementImage, UnixSeconds), CustodyError> {
@@ -134,6 +130,29 @@ fn read_image(path: &Path) -> Result<(SecureElementImage, UnixSeconds), CustodyE
     Ok((image_of(&file).map_err(bad)?, file.made_at))
 }
 
+/// Writes certificates of profile `eac` where a desk looks for newer ones, readable by its owner only.
+///
+/// # Errors
+/// [`CustodyError::NotDurable`].
+pub fn write_chain(path: &Path, chain: &TerminalChain) -> Result<(), CustodyError> {
+    Ok(chassis::files::write_private(path, &chain.encode())?)
+}
+
+/// Reads what [`write_chain`] wrote; `None` where there is no such file.
+///
+/// # Errors
+/// [`CustodyError::Unreadable`], [`CustodyError::Chain`].
+pub fn read_chain(path: &Path) -> Result<Option<TerminalChain>, CustodyError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(CustodyError::Unreadable { path: path.to_path_buf(), source }),
+    };
+    TerminalChain::parse(&bytes)
+        .map(Some)
+        .map_err(|error| CustodyError::Chain { path: path.to_path_buf(), problem: error.to_string() })
+}
+
 struct Held {
     element: SecureElement,
     entropy: Box<dyn Entropy>,
@@ -141,6 +160,8 @@ struct Held {
     /// How many changes of the state are on disk: as many as were given out.
     written: u64,
     arming: Option<Arming>,
+    /// Where newer certificates are looked for.
+    chain_path: Option<PathBuf>,
     /// Held for as long as the Secure Element is: see [`CustodyError::InUse`].
     _lock: File,
 }
@@ -162,12 +183,13 @@ impl std::fmt::Debug for Custody {
 }
 
 impl Custody {
-    /// Powers the Secure Element of `image` on, with what `state` remembers; without a state file it is
-    /// one fresh from its issuer.
+    /// Powers the Secure Element of `config` on, with what its state remembers; without a state file it is
+    /// one fresh from its issuer. Certificates that are newer than its own go in.
     ///
     /// # Errors
     /// [`CustodyError`] naming the file.
-    pub fn open(image: &Path, state: &Path, entropy: Box<dyn Entropy>) -> Result<Self, CustodyError> {
+    pub fn open(config: &SecureElementConfig, entropy: Box<dyn Entropy>) -> Result<Self, CustodyError> {
+        let SecureElementConfig { image, state, chain } = config;
         let lock = lock_beside(state)?;
         let (image, made_at) = read_image(image)?;
         let persistent = match std::fs::read(state).map(Zeroizing::new) {
@@ -183,8 +205,44 @@ impl Custody {
         let mut element = SecureElement::new(image, persistent);
         element.power_on();
         let (state_path, written) = (state.to_path_buf(), element.state_changes());
-        let held = Held { element, entropy, state_path, written, arming: None, _lock: lock };
-        Ok(Self(Arc::new(Mutex::new(held))))
+        let chain_path = chain.clone();
+        let held = Held { element, entropy, state_path, written, arming: None, chain_path, _lock: lock };
+        let custody = Self(Arc::new(Mutex::new(held)));
+        match custody.renew_certificates() {
+            Ok(_) => {}
+            // The ones that it has may be good for a while; a desk that does not start is good for nothing.
+            Err(error @ (CustodyError::Chain { .. } | CustodyError::Unreadable { .. })) => {
+                not_renewed(&error)
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(custody)
+    }
+
+    /// Hands over the certificates in the chain's file, if there are any; whether they were taken.
+    ///
+    /// # Errors
+    /// [`CustodyError::Chain`] for a file that is none, and for certificates that are not for this Secure
+    /// Element; [`CustodyError::NotDurable`].
+    pub fn renew_certificates(&self) -> Result<Renewal, CustodyError> {
+        let Some(path) = self.lock().chain_path.clone() else { return Ok(Renewal::NotNewer) };
+        let Some(chain) = read_chain(&path)? else { return Ok(Renewal::NotNewer) };
+        let expiration = chain.terminal().body().expiration;
+        let refused =
+            |error: DialogueError| CustodyError::Chain { path: path.clone(), problem: error.to_string() };
+        let (mut exchange, mut dialogue) = CertificateRenewal::start(chain).map_err(refused)?;
+        loop {
+            let response = self.exchange(&exchange.command)?;
+            match dialogue.step(&response).map_err(refused)? {
+                RenewalProgress::Send(next, rest) => (exchange, dialogue) = (next, rest),
+                RenewalProgress::Done(renewal) => {
+                    if renewal == Renewal::Taken {
+                        tracing::info!(until = %expiration, "the institution's certificates were renewed");
+                    }
+                    return Ok(renewal);
+                }
+            }
+        }
     }
 
     /// A panic elsewhere cannot leave the disk behind the element: the element is asked again each time.
@@ -246,6 +304,11 @@ impl Custody {
     /// # Errors
     /// The platform's problem, or the Secure Element's.
     pub async fn arm(&self, platform: &Platform) -> Result<UnlockResponse, Box<Problem>> {
+        let custody = self.clone();
+        let renewed = tokio::task::spawn_blocking(move || custody.renew_certificates()).await;
+        if let Ok(Err(error)) = renewed {
+            not_renewed(&error);
+        }
         let (mut exchange, mut dialogue) = PowerOn::start();
         let mut answered = None;
         loop {
@@ -281,6 +344,10 @@ impl Held {
             u64::from(arming.armed.uses_max).saturating_sub(spent)
         })
     }
+}
+
+fn not_renewed(error: &CustodyError) {
+    tracing::warn!(%error, "the institution's certificates were not renewed");
 }
 
 fn refused(detail: &str) -> Box<Problem> {

@@ -369,7 +369,10 @@ impl Desk {
             Err(problem) => {
                 metrics::counter!("desk_problems_total", "code" => problem.code.as_str()).increment(1);
                 tracing::info!(code = problem.code.as_str(), detail = %problem.detail, "touch ended in a problem");
-                if problem.code == ProblemCode::SecureElementLocked {
+                // An arming brings newer certificates too, if there are any.
+                let renewable =
+                    [ProblemCode::SecureElementLocked, ProblemCode::InstitutionCertificateUnusable];
+                if renewable.contains(&problem.code) {
                     self.0.arming_wanted.notify_one();
                 }
                 TouchReport::of_problem(*problem, tally)

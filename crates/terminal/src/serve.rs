@@ -68,8 +68,7 @@ pub async fn start(config: Config, shutdown: ShutdownSignal) -> Result<Running, 
     let admin_pages = admin::router("terminal", readiness.clone());
     let tls = chassis::tls::client_config(&config.platform.ca, Some(&config.tls))?;
     let client = Client::new(&config.platform.url, tls)?;
-    let custody =
-        Custody::open(&config.secure_element.image, &config.secure_element.state, Box::new(SystemEntropy))?;
+    let custody = Custody::open(&config.secure_element, Box::new(SystemEntropy))?;
     let kiosk_listener = listen("listen", config.listen).await?;
     let admin_listener = listen("admin_listen", config.admin_listen).await?;
     let parts = DeskParts {

@@ -112,7 +112,7 @@ impl DeskElement {
         let path = &town.rooms.terminal.room.config;
         let config: terminal::Config = chassis::config::load(path, chassis::config::ENVIRONMENT_PREFIX)?;
         let element = config.resolved(&chassis::config::base_of(path)).secure_element;
-        match Custody::open(&element.image, &element.state, Box::new(SystemEntropy)) {
+        match Custody::open(&element, Box::new(SystemEntropy)) {
             Ok(custody) => Ok(Self { custody, has_power: false }),
             Err(error @ CustodyError::InUse { .. }) => Err(Refusal::new(ProblemCode::DeskBusy, error).into()),
             Err(error) => Err(error).context("opening the Secure Element"),

@@ -6,6 +6,7 @@ use crate::output::Printer;
 use crate::town::cards::{self, CardOffice, CardOrder};
 use crate::town::hpki;
 use crate::town::people::{self, Expected, SPECIMENS, Specimen};
+use crate::town::secure_element;
 use crate::town::{
     AuthorityRoom, Person, Room, Rooms, TOWN_FILE, TOWN_VERSION, Terminal, TerminalRoom, Town,
 };
@@ -28,7 +29,6 @@ use protocol::ids::{AuthCertSerial, SecureElementId, TerminalKeyHash};
 use protocol::time::{Clock as _, UnixSeconds};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use terminal::custody::ImageParts;
 
 /// Says that a set-up was begun in this folder and not finished: only then may it be cleared away.
 const MAKING: &str = "making";
@@ -71,8 +71,23 @@ pub(crate) fn prepare(dir: &Path, ports_from: u16, seed: u64, printer: &Printer)
     town.save()?;
     if making {
         std::fs::remove_file(town.dir.join(MAKING))?;
+    } else {
+        renew_certificates(&town, printer)?;
     }
     Ok(town)
+}
+
+/// A town that lay still for days: its desk's certificates are renewed before it opens.
+fn renew_certificates(town: &Town, printer: &Printer) -> anyhow::Result<()> {
+    let config = &town.rooms.jpki_authority.room.config;
+    let open = || Ok(Authority::open(jpki_authority::serve::load_config(config)?)?);
+    let (institution, _) = people::institution()?;
+    if let Some(until) = secure_element::renew(&town.dir, open, &institution, SystemClock.now())? {
+        printer.say(&format!(
+            "端末がカードに示す証明書を更新しました ({until} まで) / the desk's certificates for cards were renewed (until {until})"
+        ));
+    }
+    Ok(())
 }
 
 fn clear_unfinished(dir: &Path) -> anyhow::Result<()> {
@@ -395,34 +410,23 @@ fn make_terminals(
         let (cert, key) =
             (places.at(&format!("terminal/{name}.pem")), places.at(&format!("terminal/{name}.key")));
         let terminal_key_hash = terminal_identity(terminal_ca, name, &cert, &key, now)?;
-        let mut secure_element = SecureElementId([0; 8]);
-        SystemEntropy.fill(&mut secure_element.0);
+        let mut identifier = SecureElementId([0; 8]);
+        SystemEntropy.fill(&mut identifier.0);
         store.register_terminals(&[RegisteredTerminal {
             terminal_key_hash,
             institution,
             institution_name: institution_name.to_owned(),
-            secure_element,
+            secure_element: identifier,
             standing: Standing::Active,
         }])?;
         if terminals.is_empty() {
-            let institution_key = keys.pop().context("a key too few")?;
-            let chain = authority.accredit(
-                jpki_authority::accredit::TerminalAccreditation {
-                    institution: &institution,
-                    institution_key_modulus: institution_key.public_modulus(),
-                },
-                now,
-            )?;
-            terminal::custody::write_image(
-                &places.at("terminal/secure-element.json"),
-                &ImageParts {
-                    secure_element,
-                    institution_key_pkcs8: &institution_key.pkcs8_der()?,
-                    chain: &chain.encode(),
-                    unlock_key_spki: &platform_keys.unlock_spki()?,
-                    made_at: now,
-                },
-            )?;
+            let order = secure_element::Order {
+                secure_element: identifier,
+                institution: &institution,
+                unlock_spki: &platform_keys.unlock_spki()?,
+                jicsap_key: keys.pop().context("a key too few")?,
+            };
+            secure_element::make(places.0, authority, order, now)?;
         }
         terminals.push(Terminal {
             name: name.to_owned(),
@@ -537,6 +541,7 @@ key = "reception-1.key"
 [secure_element]
 image = "secure-element.json"
 state = "secure-element.state"
+chain = "secure-element.chain"
 "#
         ),
     )?;

@@ -7,23 +7,49 @@ use crate::tlv::{self, Tag, TlvReader};
 
 /// Longer than any certificate on a card; stops a card that never ends.
 const FILE_OCTETS_MAX: usize = 8192;
-/// What a short Le can ask for at most.
-const CHUNK: usize = 256;
+/// How much one READ BINARY asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum Pieces {
+    /// What a short Le can ask for at most.
+    #[default]
+    Short,
+    /// What an extended one can: the whole file.
+    Extended,
+}
+
+impl Pieces {
+    const fn octets(self) -> usize {
+        match self {
+            Self::Short => 256,
+            Self::Extended => 65_536,
+        }
+    }
+}
 
 /// A file on its way.
 #[derive(Clone, Default)]
 pub(crate) struct DerFile {
     bytes: Vec<u8>,
     total: usize,
+    pieces: Pieces,
 }
 
 /// READ BINARY by short file identifier from offset 0: selects and reads in one command,
 /// ISO/IEC 7816-4:2020 §11.3.3.
-pub(crate) fn first_command(short_identifier: u8) -> Vec<u8> {
-    vec![0x00, 0xB0, 0x80 | short_identifier, 0x00, 0x00]
+pub(crate) fn first_command(short_identifier: u8, pieces: Pieces) -> Vec<u8> {
+    let le: &[u8] = match pieces {
+        Pieces::Short => &[0],
+        Pieces::Extended => &[0, 0, 0],
+    };
+    [&[0x00, 0xB0, 0x80 | short_identifier, 0x00], le].concat()
 }
 
 impl DerFile {
+    /// A file that is asked for in pieces of this size.
+    pub(crate) fn in_pieces(pieces: Pieces) -> Self {
+        Self { pieces, ..Self::default() }
+    }
+
     /// Takes one response; gives the next command, or `None` when the file is complete.
     pub(crate) fn absorb(&mut self, data: &[u8]) -> Result<Option<Vec<u8>>, Misbehaviour> {
         let missing = if self.bytes.is_empty() {
@@ -38,13 +64,14 @@ impl DerFile {
             self.total.saturating_sub(self.bytes.len())
         };
         // More than was asked for is as wrong as nothing.
-        let asked = if self.bytes.is_empty() { CHUNK } else { missing.min(CHUNK) };
+        let piece = self.pieces.octets();
+        let asked = if self.bytes.is_empty() { piece } else { missing.min(piece) };
         if data.is_empty() || data.len() > asked {
             return Err(Misbehaviour::Length);
         }
         // A file may be longer than what it holds.
         self.bytes.extend(data.iter().take(missing));
-        let missing = missing.saturating_sub(data.len()).min(CHUNK);
+        let missing = missing.saturating_sub(data.len()).min(piece);
         if missing == 0 {
             return Ok(None);
         }

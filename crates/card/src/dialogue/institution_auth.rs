@@ -91,7 +91,7 @@ impl InstitutionAuth {
     pub fn step(mut self, response: &[u8]) -> Result<Progress, DialogueError> {
         let exchange = match self.awaiting {
             Awaiting::Card(step) => {
-                let next = Step::secure_element(step.secure_element_then());
+                let next = Step::secure_element(step.secure_element_then(self.profile));
                 let data = tlv::encode(tags::RESPONSE, response);
                 let builder = CommandBuilder::new(0x80, 0xD2, 0x00, 0x00).data(&data).expect(65_536);
                 self.awaiting = Awaiting::SecureElement(next);
@@ -145,5 +145,11 @@ const fn error_of(TouchFailure { step, fault }: TouchFailure) -> DialogueError {
         TouchFault::WrongCard => DialogueError::WrongCard,
         TouchFault::TouchesUsedUp => DialogueError::TouchesUsedUp,
         TouchFault::ProfileNotAllowed => DialogueError::ProfileNotAllowed,
+        TouchFault::NotGenuine => DialogueError::NotGenuine,
+        TouchFault::NotProved => DialogueError::NotProved,
+        TouchFault::ChannelBroken(status_word) => {
+            DialogueError::ChannelBroken { step: step.name(), status_word }
+        }
+        TouchFault::CertificatesUnusable => DialogueError::CertificatesUnusable,
     }
 }

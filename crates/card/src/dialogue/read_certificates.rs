@@ -1,6 +1,6 @@
 //! Reading certificate files, for tools.
 
-use super::der_file::{self, DerFile};
+use super::der_file::{self, DerFile, Pieces};
 use super::pin_sign::{PinProtected, verified};
 use super::{DialogueError, Exchange, Step, jpki_selected, select_jpki};
 use crate::my_number_card::SignPassword;
@@ -111,7 +111,7 @@ impl ReadCertificates {
         Ok(match self.wanted.pop_front() {
             Some(which) => {
                 self.state = State::Reading(which, DerFile::default());
-                let command = der_file::first_command(which.short_identifier());
+                let command = der_file::first_command(which.short_identifier(), Pieces::Short);
                 Progress::Send(which.step().exchange(command), self)
             }
             None => Progress::Done(self.read),

@@ -124,6 +124,11 @@ pub enum Kind {
         /// What has to hold before it is used.
         usage: Rule,
     },
+    /// A P-256 private key that signs: PKCS#8 in DER.
+    P256Key {
+        /// What has to hold before it is used.
+        usage: Rule,
+    },
     /// The RSA-2048 private key that session keys are handed over under: PKCS#8 in DER, or nothing where
     /// there is one on the real card and nobody knows what opens it.
     SessionKey {
@@ -179,6 +184,9 @@ pub struct ObjectLayout {
     pub when_empty: WhenEmpty,
     /// What has to hold before its content is given out. Keys and secrets: never.
     pub read: Rule,
+    /// What has to hold before a new content is looked at, where the applet takes one: transparent files
+    /// alone, and never where the image says nothing.
+    pub write: Rule,
 }
 
 /// One application.
@@ -289,6 +297,7 @@ struct ObjectText {
     #[serde(default)]
     blocked_when_empty: bool,
     read: Option<String>,
+    write: Option<String>,
     #[serde(rename = "use")]
     usage: Option<String>,
     change: Option<String>,
@@ -399,10 +408,13 @@ impl ApplicationLayout {
             let more = match &object.kind {
                 Kind::Secret { change: rule, .. }
                 | Kind::RsaKey { usage: rule }
+                | Kind::P256Key { usage: rule }
                 | Kind::SessionKey { usage: rule } => Some(rule),
                 _ => None,
             };
-            for term in object.read.terms().chain(more.into_iter().flat_map(Rule::terms)) {
+            for term in
+                object.read.terms().chain(object.write.terms()).chain(more.into_iter().flat_map(Rule::terms))
+            {
                 match term {
                     Term::Secret(fid) | Term::SecretOnce(fid) if !is_secret(fid) => {
                         let place = format!("{}, object {:04X}", self.name, object.fid);
@@ -429,7 +441,7 @@ impl ObjectText {
             // ISO/IEC 7816-4:2020 §7.4.2: the master file, and values that are kept back.
             return Err(wrong(place, "a reserved file identifier"));
         }
-        let (kind, read) = self.kind(place)?;
+        let (kind, read, write) = self.kind(place)?;
         let source = self.source(place, &kind)?;
         let when_empty = match (self.optional, self.blocked_when_empty) {
             (false, false) => WhenEmpty::Refuse,
@@ -448,19 +460,23 @@ impl ObjectText {
             return Err(wrong(place, "short identifiers are 1 to 30"));
         }
         let name = self.name.unwrap_or(self.kind);
-        Ok(ObjectLayout { fid: self.fid, short, name, kind, source, when_empty, read })
+        Ok(ObjectLayout { fid: self.fid, short, name, kind, source, when_empty, read, write })
     }
 
-    fn kind(&self, place: &str) -> Result<(Kind, Rule), LayoutError> {
+    /// Kind, and the rules of reading and writing.
+    fn kind(&self, place: &str) -> Result<(Kind, Rule, Rule), LayoutError> {
         let fields = match self.kind.as_str() {
             "binary" | "records" => READ,
             "secret" => CHANGE | FORM | TRIES,
-            "rsa-key" | "session-key" => USE,
+            "rsa-key" | "p256-key" | "session-key" => USE,
             "terminal-root" | "eac-root" | "batch-key" | "closed" => 0,
             other => return Err(wrong(place, format!("no kind \"{other}\""))),
         };
         if self.change_by.is_some() && fields & CHANGE == 0 {
             return Err(wrong(place, format!("`change_by` does not go with kind \"{}\"", self.kind)));
+        }
+        if self.write.is_some() && self.kind != "binary" {
+            return Err(wrong(place, format!("`write` does not go with kind \"{}\"", self.kind)));
         }
         for (field, name, is_there) in [
             (READ, "read", self.read.is_some()),
@@ -493,13 +509,14 @@ impl ObjectText {
                 Kind::Secret { form, tries, change: rule(&self.change)?, change_by }
             }
             "rsa-key" => Kind::RsaKey { usage: rule(&self.usage)? },
+            "p256-key" => Kind::P256Key { usage: rule(&self.usage)? },
             "session-key" => Kind::SessionKey { usage: rule(&self.usage)? },
             "terminal-root" => Kind::TerminalRoot,
             "eac-root" => Kind::EacRoot,
             "batch-key" => Kind::BatchKey,
             _ => Kind::Closed,
         };
-        Ok((kind, rule(&self.read)?))
+        Ok((kind, rule(&self.read)?, rule(&self.write)?))
     }
 
     fn source(&self, place: &str, kind: &Kind) -> Result<Source, LayoutError> {

@@ -28,6 +28,28 @@ fn built_in_layouts_parse() {
 }
 
 #[test]
+fn the_secure_element_gives_out_no_key_and_no_certificate() {
+    let layout = crate::secure_element::layout().unwrap();
+    let [application] = layout.applications.as_slice() else { panic!("one application") };
+    assert_eq!(application.aid.as_bytes(), crate::secure_element::SECURE_ELEMENT_AID);
+    let readable: Vec<&str> = application
+        .objects
+        .iter()
+        .filter(|object| object.read != Rule::never())
+        .map(|object| object.name.as_str())
+        .collect();
+    assert_eq!(readable, ["identifier"]);
+    let usable = Rule::parse("armed or offline").unwrap();
+    for object in &application.objects {
+        match &object.kind {
+            Kind::RsaKey { usage } | Kind::P256Key { usage } => assert_eq!(*usage, usable),
+            Kind::Binary | Kind::EacRoot => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_layout_in_parts() {
     let first = "format = 1\ncard = \"a card\"\natr = \"3B00\"\n";
     let application =
@@ -94,6 +116,18 @@ fn what_is_not_a_layout_says_where_and_why() {
         (
             "kind = \"rsa-key\"\nuse = \"secret 0018\"\nslot = \"a\"",
             "one, object 0018: 0018 is not a secret of this application",
+        ),
+        (
+            "kind = \"records\"\nread = \"free\"\nwrite = \"free\"\nslot = \"a\"",
+            "one, object 0018: `write` does not go with kind \"records\"",
+        ),
+        (
+            "kind = \"binary\"\nread = \"free\"\nwrite = \"secret 0019\"\nslot = \"a\"",
+            "one, object 0018: 0019 is not a secret of this application",
+        ),
+        (
+            "kind = \"p256-key\"\nread = \"free\"\nuse = \"free\"\nslot = \"a\"",
+            "one, object 0018: `read` does not go with kind \"p256-key\"",
         ),
         ("kind = \"closed\"\nshort = 31", "one, object 0018: short identifiers are 1 to 30"),
         (&secret.replace("digits 4", "digits"), "one, object 0018: \"digits\" is not a form of a secret"),

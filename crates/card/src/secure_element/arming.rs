@@ -1,6 +1,7 @@
 //! How far the institution key is usable: locked, armed by the platform, or armed by a physician.
 
 use super::image::UnlockPublicKey;
+use crate::image::Term;
 use crate::tlv::{self, Tag, TlvReader};
 use aws_lc_rs::digest::{SHA256, digest};
 use protocol::answer::AllowedProfiles;
@@ -76,6 +77,18 @@ pub(super) struct Grant {
     /// The Secure Element's own evidence key.
     pub(super) evidence_key: EvidencePublicKey,
     pub(super) sealing: EvidenceSealing,
+}
+
+impl Grant {
+    /// Whether a term of an access rule holds under this arming.
+    pub(super) fn holds(&self, term: Term) -> bool {
+        match term {
+            Term::Armed => self.mode == TouchMode::Online,
+            Term::Offline => self.mode == TouchMode::Offline,
+            // Of cards that people carry.
+            Term::Secret(_) | Term::SecretOnce(_) | Term::InstitutionOnce | Term::SecureMessaging => false,
+        }
+    }
 }
 
 /// Whether, and for how much longer, the institution key is usable. Gone at power-off.
@@ -163,9 +176,9 @@ impl Arming {
         }
     }
 
-    /// Whether the platform itself armed: only then may it be told what to keep.
-    pub(super) fn is_online(&self) -> bool {
-        self.grant().is_some_and(|grant| grant.mode == TouchMode::Online)
+    /// Whether a term of an access rule holds.
+    pub(super) fn holds(&self, term: Term) -> bool {
+        self.grant().is_some_and(|grant| grant.holds(term))
     }
 }
 

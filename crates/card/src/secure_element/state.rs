@@ -4,6 +4,7 @@ use super::arming::{Arming, OfflineTerms};
 use super::card_ledger::CardLedger;
 use super::touch::Touch;
 use super::unlock::NamedKey;
+use crate::eac::cvc::TerminalChain;
 use crate::tlv::{self, Tag, TlvReader};
 use protocol::physicians::PhysicianList;
 use protocol::sealed_evidence::EvidencePrivateKey;
@@ -29,6 +30,7 @@ const TIME_FLOOR: Tag = Tag(0x81);
 const LEDGER: Tag = Tag(0xA2);
 const OFFLINE: Tag = Tag(0xA3);
 const PHYSICIANS: Tag = Tag(0x84);
+const EAC_CHAIN: Tag = Tag(0xA5);
 
 /// What a power cut must not undo.
 ///
@@ -41,14 +43,17 @@ pub struct PersistentState {
     pub(super) ledger: CardLedger,
     /// What the platform last allowed, for an arming without it.
     pub(super) offline: Option<OfflineTerms>,
+    /// In the place of the image's, where the platform has sent one.
     pub(super) physicians: Option<PhysicianList>,
+    /// In the place of the image's, where it was renewed.
+    pub(super) eac_chain: Option<TerminalChain>,
 }
 
 impl PersistentState {
     /// A Secure Element from the factory; no policy issued before `made_at` arms it.
     pub fn factory(made_at: UnixSeconds) -> Self {
         let ledger = CardLedger::default();
-        Self { counter: 0, time_floor: made_at, ledger, offline: None, physicians: None }
+        Self { counter: 0, time_floor: made_at, ledger, offline: None, physicians: None, eac_chain: None }
     }
 
     /// The last counter value given out; 0 before the first.
@@ -68,7 +73,7 @@ impl PersistentState {
     }
 
     /// The state as bytes for a file: `KZSE`, version, then `80 counter(8)`, `81 time floor(8)`,
-    /// `A2 ledger`, and where there is one `A3 offline terms` and `84 physicians`. Secret: the ledger's
+    /// `A2 ledger`, and each where there is one `A3 offline terms`, `84 physicians`, `A5 certificates`. Secret: the ledger's
     /// secret is in it.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(MAGIC.to_vec());
@@ -81,6 +86,9 @@ impl PersistentState {
         }
         if let Some(list) = &self.physicians {
             tlv::write(&mut bytes, PHYSICIANS, &list.encode());
+        }
+        if let Some(chain) = &self.eac_chain {
+            tlv::write(&mut bytes, EAC_CHAIN, &chain.encode());
         }
         bytes
     }
@@ -100,18 +108,22 @@ impl PersistentState {
         let counter = u64::from_be_bytes(*objects.expect_array(COUNTER).ok()?);
         let time_floor = UnixSeconds(u64::from_be_bytes(*objects.expect_array(TIME_FLOOR).ok()?));
         let ledger = CardLedger::parse(objects.expect(LEDGER).ok()?)?;
-        let mut state = Self { counter, time_floor, ledger, offline: None, physicians: None };
+        let mut state = Self { counter, ledger, ..Self::factory(time_floor) };
+        // In this order, each at most once: one state has one form.
+        let mut last = LEDGER;
         while !objects.is_empty() {
             let object = objects.read().ok()?;
-            match object.tag {
-                OFFLINE if state.offline.is_none() && state.physicians.is_none() => {
-                    state.offline = Some(OfflineTerms::parse(object.value)?);
-                }
-                PHYSICIANS if state.physicians.is_none() => {
+            match (last, object.tag) {
+                (LEDGER, OFFLINE) => state.offline = Some(OfflineTerms::parse(object.value)?),
+                (LEDGER | OFFLINE, PHYSICIANS) => {
                     state.physicians = Some(PhysicianList::parse(object.value)?);
+                }
+                (LEDGER | OFFLINE | PHYSICIANS, EAC_CHAIN) => {
+                    state.eac_chain = Some(TerminalChain::parse(object.value).ok()?);
                 }
                 _ => return None,
             }
+            last = object.tag;
         }
         Some(state)
     }
@@ -178,6 +190,7 @@ mod tests {
 
     /// A state with everything in it.
     fn full() -> PersistentState {
+        let world = crate::eac::specimen::World::new();
         let mut modulus = [0xA5; 256];
         modulus[255] = 1;
         let key = HpkiPublicKey::from_modulus(&modulus).unwrap();
@@ -190,6 +203,7 @@ mod tests {
             touches_per_card_and_day: 5,
         });
         state.physicians = PhysicianList::new(SecureElementId([1; 8]), 3, vec![key]);
+        state.eac_chain = Some(world.terminal().chain);
         state
     }
 

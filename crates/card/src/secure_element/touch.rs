@@ -2,34 +2,36 @@
 //! certificate, counts, proves the institution, has the statement signed once, checks the signature and
 //! seals what it learnt. The terminal carries bytes.
 //!
-//! | # | step | command | |
-//! |---|---|---|---|
-//! | 1 | select JPKI-AP | `00 A4 04 0C` | |
-//! | 2… | read authentication certificate | `00 B0`, one for every 256 octets | then: has this card a touch left today? |
-//! | 3 | select terminal root | `00 A4 02 0C 0016` | |
-//! | 4, 5 | load accredited body's certificate, its signature | `80 A2 06 C1`, `80 A2 00 C1` | |
-//! | 6, 7 | load terminal certificate, its signature | the same | |
-//! | 8 | get challenge | `00 84 00 00 10` | then: counter, use and card are counted, before the key is used |
-//! | 9 | external authenticate | `00 82 00 00` | |
-//! | 10 | sign statement | `80 2A 02 97` | then: the signature is checked, and everything sealed |
+//! | module | speaks to the card |
+//! |---|---|
+//! | [`eac`] | inside a channel that ends here: nobody between reads the certificate or the signature |
+//! | [`jicsap`] | in the clear, as cards do that have nothing else |
 //!
-//! The certificate is read first, although the real order is not known to matter: so a card that has had
-//! its touches never sees the institution's proof.
+//! The card's SecurityInfos decide: a card that has them is spoken to by `eac` and by nothing else. A
+//! card without is spoken to by `jicsap` if the platform allows it, and the seal says so.
+//!
+//! In both, counter, use and the card's touch of today are counted in one change of the state, before
+//! anything leaves that could bring a signature: with `jicsap` before the institution's proof, behind
+//! which the terminal could have the card sign whatever it likes; with `eac` before the signature
+//! command, since nobody but this Secure Element can make one in the channel.
+
+mod eac;
+mod jicsap;
 
 use super::arming::{Arming, Grant};
 use super::card_ledger::Room;
 use super::state::Kept;
 use super::touch_protocol::{TouchAnswer, TouchFailure, TouchFault, TouchStep, TouchTerms};
 use super::{Reply, SecureElementImage, Session, tags};
-use crate::apdu::{Answer, ApduError, CommandApdu, CommandBuilder, LengthForm, ResponseApdu, StatusWord};
-use crate::dialogue::der_file::{self, DerFile, subject_public_key_info};
+use crate::apdu::{Answer, ApduError, CommandApdu, LengthForm, ResponseApdu, StatusWord};
+use crate::dialogue::der_file::{DerFile, subject_public_key_info};
 use crate::dialogue::{Misbehaviour, select_application, sign_digest_command};
-use crate::external_authenticate_bytes;
-use crate::my_number_card::jpki::{CHALLENGE_LEN, JPKI_AID, fid};
+use crate::my_number_card::jpki::{JPKI_AID, fid};
 use crate::rsa_key::RSA_OCTETS;
 use crate::tlv;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use eac::EacWay;
 use protocol::answer::CardProfile;
 use protocol::entropy::Entropy;
 use protocol::sealed_evidence::Evidence;
@@ -45,10 +47,19 @@ pub(super) struct Touch {
     terms: TouchTerms,
     /// The step whose response comes next.
     step: TouchStep,
+    way: Way,
     certificate: DerFile,
     certificate_sha256: [u8; 32],
     /// The statement, from the moment in which its counter was given out.
     statement: Option<TouchStatement>,
+}
+
+/// How this touch speaks to the card.
+enum Way {
+    /// By `jicsap`, or not known yet.
+    Clear,
+    /// By `eac`.
+    Eac(EacWay),
 }
 
 impl fmt::Debug for Touch {
@@ -58,6 +69,7 @@ impl fmt::Debug for Touch {
 }
 
 /// Why there is no next command.
+#[derive(Debug)]
 enum End {
     /// For the terminal: `8F`.
     Fault(TouchFault),
@@ -115,17 +127,34 @@ impl Session<'_> {
         if self.volatile.arming.uses_left() == 0 || state.counter == u64::MAX {
             return Err(StatusWord::USES_EXHAUSTED);
         }
-        let touch = Touch {
+        let mut touch = Touch {
             grant,
             terms,
             step: TouchStep::SelectApplication,
+            way: Way::Clear,
             certificate: DerFile::default(),
             certificate_sha256: [0; 32],
             statement: None,
         };
-        let answer = TouchAnswer::Send { step: touch.step, command: select_application(&JPKI_AID) };
-        self.volatile.touch = Some(Box::new(touch));
+        let answer = match self.first_command(&mut touch) {
+            Ok(command) => {
+                let step = touch.step;
+                self.volatile.touch = Some(Box::new(touch));
+                TouchAnswer::Send { step, command }
+            }
+            Err(End::Fault(fault)) => TouchAnswer::Failed(TouchFailure { step: touch.step, fault }),
+            Err(End::Refused(status)) => return Err(status),
+        };
         Ok(Answer::with(answer.encode()))
+    }
+
+    fn first_command(&self, touch: &mut Touch) -> Result<Vec<u8>, End> {
+        if touch.allows(CardProfile::Eac) {
+            let (way, command) = EacWay::begin(self.image, self.eac_chain(), touch)?;
+            touch.way = Way::Eac(way);
+            return Ok(command);
+        }
+        Ok(select_application(&JPKI_AID))
     }
 
     /// CONTINUE TOUCH with the card's response. 6985 without a touch, 6A84 when the arming was used up
@@ -135,8 +164,8 @@ impl Session<'_> {
         // Taken out: every way but "send" ends it.
         let mut touch = self.volatile.touch.take().ok_or(StatusWord::CONDITIONS)?;
         let response = tlv::read_single(command.data, tags::RESPONSE).map_err(|_| StatusWord::WRONG_DATA)?;
-        let means =
-            Means { image: self.image, kept: &mut *self.kept, arming: &mut self.volatile.arming, entropy };
+        let arming = &mut self.volatile.arming;
+        let means = Means { image: self.image, kept: &mut *self.kept, arming, entropy };
         let answer = match touch.absorb(response, means) {
             Ok(Next::Send(step, command)) => {
                 touch.step = step;
@@ -175,61 +204,24 @@ fn exactly<const N: usize>(data: &[u8]) -> Result<&[u8; N], End> {
 }
 
 impl Touch {
+    fn allows(&self, profile: CardProfile) -> bool {
+        self.grant.terms.profiles.allows(profile)
+    }
+
     /// Takes the card's response to the step at hand.
     fn absorb(&mut self, response: &[u8], means: Means<'_>) -> Result<Next, End> {
-        let response = ResponseApdu::parse(response).map_err(|_| Misbehaviour::NoStatusWord)?;
-        let data = match response.status {
-            StatusWord::OK => response.data,
-            StatusWord::NOT_FOUND if self.step == TouchStep::SelectApplication => {
-                return Err(TouchFault::WrongCard.into());
-            }
-            status => return Err(TouchFault::CardRefused(status).into()),
-        };
-        match self.step {
-            TouchStep::ReadCertificate => self.read_on(data, &means),
-            TouchStep::GetChallenge => self.prove_institution(exactly(data)?, means),
-            TouchStep::SignStatement => self.seal(exactly(data)?),
-            _ if !data.is_empty() => Err(Misbehaviour::Length.into()),
-            TouchStep::SelectApplication => {
-                let first = der_file::first_command(short_reference(fid::AUTH_CERTIFICATE));
-                Ok(Next::Send(TouchStep::ReadCertificate, first))
-            }
-            TouchStep::SelectTerminalRoot => {
-                load(TouchStep::LoadIntermediate, 0x06, &means.image.chain.intermediate.load_body())
-            }
-            TouchStep::LoadIntermediate => load(
-                TouchStep::LoadIntermediateSignature,
-                0x00,
-                &means.image.chain.intermediate.load_signature(),
-            ),
-            TouchStep::LoadIntermediateSignature => {
-                load(TouchStep::LoadLeaf, 0x06, &means.image.chain.leaf.load_body())
-            }
-            TouchStep::LoadLeaf => {
-                load(TouchStep::LoadLeafSignature, 0x00, &means.image.chain.leaf.load_signature())
-            }
-            TouchStep::LoadLeafSignature => {
-                let command = CommandBuilder::new(0x00, 0x84, 0x00, 0x00).expect(16).encode()?;
-                Ok(Next::Send(TouchStep::GetChallenge, command))
-            }
-            TouchStep::ExternalAuthenticate => self.have_signed(),
+        // Without a status word it was not the card that answered: it is gone.
+        let plain = ResponseApdu::parse(response).map_err(|_| Misbehaviour::NoStatusWord)?;
+        match std::mem::replace(&mut self.way, Way::Clear) {
+            Way::Clear => self.absorb_in_the_clear(&plain, means),
+            Way::Eac(way) => self.absorb_by_eac(way, response, means),
         }
     }
 
-    /// The certificate, piece by piece; when it is whole, its card must have a touch left.
-    fn read_on(&mut self, data: &[u8], means: &Means<'_>) -> Result<Next, End> {
-        if let Some(next) = self.certificate.absorb(data)? {
-            return Ok(Next::Send(TouchStep::ReadCertificate, next));
-        }
+    /// The certificate is whole: which card it is.
+    fn know_card(&mut self) {
         let hash = digest(&SHA256, self.certificate.bytes());
         self.certificate_sha256 = hash.as_ref().first_chunk().copied().unwrap_or_default();
-        self.check_room(means.kept)?;
-        if !self.grant.terms.profiles.allows(CardProfile::Jicsap) {
-            return Err(TouchFault::ProfileNotAllowed.into());
-        }
-        let identifier = fid::TERMINAL_ROOT.to_be_bytes();
-        let command = CommandBuilder::new(0x00, 0xA4, 0x02, 0x0C).data(&identifier).encode()?;
-        Ok(Next::Send(TouchStep::SelectTerminalRoot, command))
     }
 
     fn check_room(&self, kept: &Kept) -> Result<(), End> {
@@ -240,28 +232,16 @@ impl Touch {
         }
     }
 
-    /// Counts, then signs the card's challenge: whatever happens next, this counter value, this use and
-    /// this card's touch are never given out again.
-    fn prove_institution(&mut self, challenge: &[u8; CHALLENGE_LEN], means: Means<'_>) -> Result<Next, End> {
-        self.count(means.kept, means.arming, means.entropy)?;
-        let leaf = means.image.chain.leaf.body().subject.reference();
-        let proof = means
-            .image
-            .institution_key
-            .sign_sha256(&external_authenticate_bytes(challenge, &leaf))
-            .map_err(|_| End::Refused(StatusWord::INTERNAL))?;
-        let command = CommandBuilder::new(0x00, 0x82, 0x00, 0x00).data(&proof).encode()?;
-        Ok(Next::Send(TouchStep::ExternalAuthenticate, command))
-    }
-
-    fn count(&mut self, kept: &mut Kept, arming: &mut Arming, entropy: &mut dyn Entropy) -> Result<(), End> {
-        self.check_room(kept)?;
+    /// Counts: whatever happens next, this counter value, this use and this card's touch are never given
+    /// out again.
+    fn count(&mut self, means: &mut Means<'_>) -> Result<(), End> {
+        self.check_room(means.kept)?;
         let used_up = End::Refused(StatusWord::USES_EXHAUSTED);
-        let Some(counter) = kept.get().counter.checked_add(1) else { return Err(used_up) };
-        arming.spend().ok_or(used_up)?;
-        let state = kept.change();
+        let Some(counter) = means.kept.get().counter.checked_add(1) else { return Err(used_up) };
+        means.arming.spend().ok_or(used_up)?;
+        let state = means.kept.change();
         state.counter = counter;
-        state.ledger.count(&self.certificate_sha256, self.terms.time, entropy);
+        state.ledger.count(&self.certificate_sha256, self.terms.time, means.entropy);
         self.statement = Some(TouchStatement {
             mode: self.grant.mode,
             purposes: self.terms.purposes,
@@ -281,32 +261,27 @@ impl Touch {
         Ok((statement, statement.encode()))
     }
 
-    fn have_signed(&self) -> Result<Next, End> {
+    /// The command for the one signature.
+    fn signature_command(&self) -> Result<Vec<u8>, End> {
         let hash = digest(&SHA256, &self.statement()?.1);
-        let command = sign_digest_command(short_reference(fid::AUTH_KEY), hash.as_ref())?;
-        Ok(Next::Send(TouchStep::SignStatement, command))
+        Ok(sign_digest_command(short_reference(fid::AUTH_KEY), hash.as_ref())?)
     }
 
     /// Checks the card's signature before anybody relies on it: a card that signs wrongly is found at
     /// the desk, not at the platform. Then seals.
-    fn seal(&self, signature: &[u8; RSA_OCTETS]) -> Result<Next, End> {
+    fn seal(&self, signature: &[u8; RSA_OCTETS], profile: CardProfile) -> Result<Next, End> {
         let (statement, encoded) = self.statement()?;
         let auth_certificate = self.certificate.bytes();
         let spki = subject_public_key_info(auth_certificate).ok_or(Misbehaviour::Malformed)?;
         UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, spki)
             .verify(&encoded, signature)
             .map_err(|_| Misbehaviour::Signature)?;
-        let evidence = Evidence { profile: CardProfile::Jicsap, signature, auth_certificate };
+        let evidence = Evidence { profile, signature, auth_certificate };
         let sealed =
             self.grant.sealing.seal(statement, &evidence).map_err(|_| End::Refused(StatusWord::INTERNAL))?;
         let evidence_key = self.grant.evidence_key;
         Ok(Next::Done(TouchAnswer::Done { statement: Box::new(encoded), sealed, evidence_key }))
     }
-}
-
-/// One half of a terminal certificate.
-fn load(step: TouchStep, p1: u8, half: &[u8]) -> Result<Next, End> {
-    Ok(Next::Send(step, CommandBuilder::new(0x80, 0xA2, p1, 0xC1).data(half).encode()?))
 }
 
 impl Drop for Touch {

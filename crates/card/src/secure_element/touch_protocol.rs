@@ -78,7 +78,7 @@ impl TouchTerms {
 }
 
 macro_rules! steps {
-    ($($(#[$meta:meta])* $variant:ident = $number:literal, $name:literal, $then:expr;)+) => {
+    ($($(#[$meta:meta])* $variant:ident = $number:literal, $name:literal;)+) => {
         /// A step of a touch: one command to the card. Numbers travel; names are for people.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         pub enum TouchStep {
@@ -106,40 +106,53 @@ macro_rules! steps {
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
             }
-
-            /// What the Secure Element does with the card's response before it goes on.
-            pub const fn secure_element_then(self) -> &'static str {
-                match self { $(Self::$variant => $then,)+ }
-            }
         }
     };
 }
 
-/// The Secure Element's part of a step in which it has nothing to compute.
-pub const NEXT_COMMAND: &str = "next command";
-
 steps! {
     /// SELECT by name.
-    SelectApplication = 0x01, "select JPKI-AP", NEXT_COMMAND;
-    /// READ BINARY of EF 000A, one for every 256 octets.
-    ReadCertificate = 0x02, "read authentication certificate", NEXT_COMMAND;
+    SelectApplication = 0x01, "select JPKI-AP";
+    /// READ BINARY of EF 000A: one for every 256 octets, or one inside the channel.
+    ReadCertificate = 0x02, "read authentication certificate";
     /// SELECT of EF 0016 (`jicsap`).
-    SelectTerminalRoot = 0x03, "select terminal root", NEXT_COMMAND;
+    SelectTerminalRoot = 0x03, "select terminal root";
     /// First half of the accredited body's certificate (`jicsap`).
-    LoadIntermediate = 0x04, "load accredited body's certificate", NEXT_COMMAND;
+    LoadIntermediate = 0x04, "load accredited body's certificate";
     /// Second half (`jicsap`).
-    LoadIntermediateSignature = 0x05, "load accredited body's certificate signature", NEXT_COMMAND;
+    LoadIntermediateSignature = 0x05, "load accredited body's certificate signature";
     /// First half of the terminal's certificate (`jicsap`).
-    LoadLeaf = 0x06, "load terminal certificate", NEXT_COMMAND;
+    LoadLeaf = 0x06, "load terminal certificate";
     /// Second half (`jicsap`).
-    LoadLeafSignature = 0x07, "load terminal certificate signature", NEXT_COMMAND;
+    LoadLeafSignature = 0x07, "load terminal certificate signature";
     /// GET CHALLENGE.
-    GetChallenge = 0x08, "get challenge", "count use and prove institution";
+    GetChallenge = 0x08, "get challenge";
     /// EXTERNAL AUTHENTICATE.
-    ExternalAuthenticate = 0x09, "external authenticate", NEXT_COMMAND;
+    ExternalAuthenticate = 0x09, "external authenticate";
     /// The one signature.
-    SignStatement = 0x0A, "sign statement", "check signature and seal evidence";
+    SignStatement = 0x0A, "sign statement";
+    /// SELECT of EF 011C (`eac`).
+    SelectSecurityInfos = 0x11, "select SecurityInfos";
+    /// READ BINARY of EF 011C (`eac`).
+    ReadSecurityInfos = 0x12, "read SecurityInfos";
+    /// SELECT of EF 011D (`eac`).
+    SelectBatchCertificate = 0x13, "select batch certificate";
+    /// READ BINARY of EF 011D (`eac`).
+    ReadBatchCertificate = 0x14, "read batch certificate";
+    /// MSE: SET AT for chip authentication (`eac`).
+    ChooseChipAuthentication = 0x15, "choose chip authentication";
+    /// GENERAL AUTHENTICATE (`eac`); from here on commands and responses are protected.
+    AgreeKeys = 0x16, "agree keys";
+    /// MSE: SET DST (`eac`).
+    ChooseIssuer = 0x17, "choose issuer of the next certificate";
+    /// PSO: VERIFY CERTIFICATE (`eac`).
+    ShowCertificate = 0x18, "show certificate";
+    /// MSE: SET AT for terminal authentication (`eac`).
+    ChooseTerminalAuthentication = 0x19, "choose terminal authentication";
 }
+
+/// What the Secure Element does where it has nothing to compute.
+pub const NEXT_COMMAND: &str = "next command";
 
 impl TouchStep {
     /// The card dialogue that this step gives away; none for those that every dialogue has.
@@ -150,11 +163,36 @@ impl TouchStep {
             | Self::LoadIntermediateSignature
             | Self::LoadLeaf
             | Self::LoadLeafSignature => Some(CardProfile::Jicsap),
-            Self::SelectApplication
+            Self::ReadSecurityInfos
+            | Self::SelectBatchCertificate
+            | Self::ReadBatchCertificate
+            | Self::ChooseChipAuthentication
+            | Self::AgreeKeys
+            | Self::ChooseIssuer
+            | Self::ShowCertificate
+            | Self::ChooseTerminalAuthentication => Some(CardProfile::Eac),
+            // SELECT of SecurityInfos asks whether the card has the profile.
+            Self::SelectSecurityInfos
+            | Self::SelectApplication
             | Self::ReadCertificate
             | Self::GetChallenge
             | Self::ExternalAuthenticate
             | Self::SignStatement => None,
+        }
+    }
+
+    /// What the Secure Element does with the card's response before it goes on, in the dialogue that has
+    /// shown so far.
+    pub const fn secure_element_then(self, profile: Option<CardProfile>) -> &'static str {
+        match (self, profile) {
+            (Self::ReadBatchCertificate, _) => "check that the card is genuine",
+            (Self::ChooseChipAuthentication, _) => "make key pair",
+            (Self::AgreeKeys, _) => "derive session keys",
+            (Self::GetChallenge, Some(CardProfile::Eac)) => "prove institution",
+            (Self::GetChallenge, _) => "count use and prove institution",
+            (Self::ReadCertificate, Some(CardProfile::Eac)) => "count use",
+            (Self::SignStatement, _) => "check signature and seal evidence",
+            _ => NEXT_COMMAND,
         }
     }
 }
@@ -172,6 +210,15 @@ pub enum TouchFault {
     TouchesUsedUp,
     /// The card knows none of the profiles that the platform allows.
     ProfileNotAllowed,
+    /// The card's batch is not one of the card issuer's.
+    NotGenuine,
+    /// The card does not have the key of its batch: a copy of somebody's files.
+    NotProved,
+    /// Protected traffic was lost, changed, repeated or ended; with the card's word, or 0000 where its
+    /// answer was not one of secure messaging.
+    ChannelBroken(StatusWord),
+    /// The institution's certificates have expired, or do not allow this.
+    CertificatesUnusable,
 }
 
 /// Where and why a touch ended without evidence: `8F` with step, kind, and the card's status word (or
@@ -196,6 +243,10 @@ impl TouchFailure {
             TouchFault::WrongCard => (6, StatusWord::NOT_FOUND),
             TouchFault::TouchesUsedUp => (7, StatusWord::USES_EXHAUSTED),
             TouchFault::ProfileNotAllowed => (8, none),
+            TouchFault::NotGenuine => (9, StatusWord::OK),
+            TouchFault::NotProved => (10, StatusWord::OK),
+            TouchFault::ChannelBroken(status) => (11, status),
+            TouchFault::CertificatesUnusable => (12, none),
         };
         let [high, low] = status.0.to_be_bytes();
         [self.step.number(), kind, high, low]
@@ -213,6 +264,10 @@ impl TouchFailure {
             6 => TouchFault::WrongCard,
             7 => TouchFault::TouchesUsedUp,
             8 => TouchFault::ProfileNotAllowed,
+            9 => TouchFault::NotGenuine,
+            10 => TouchFault::NotProved,
+            11 => TouchFault::ChannelBroken(status),
+            12 => TouchFault::CertificatesUnusable,
             _ => return None,
         };
         let failure = Self { step: TouchStep::from_number(step)?, fault };
@@ -324,6 +379,10 @@ mod tests {
             TouchFault::WrongCard,
             TouchFault::TouchesUsedUp,
             TouchFault::ProfileNotAllowed,
+            TouchFault::NotGenuine,
+            TouchFault::NotProved,
+            TouchFault::ChannelBroken(StatusWord(0x6988)),
+            TouchFault::CertificatesUnusable,
         ];
         answers.extend(
             faults.map(|fault| TouchAnswer::Failed(TouchFailure { step: TouchStep::GetChallenge, fault })),

@@ -48,13 +48,9 @@ impl Session<'_> {
         Ok(Answer::with(challenge.to_vec()))
     }
 
-    /// GET DATA, §11.6.3: the evidence key of the next arming, drawn anew at every question.
-    pub(super) fn evidence_key(&mut self, command: &CommandApdu<'_>, entropy: &mut dyn Entropy) -> Reply {
-        if (command.p1, command.p2) != (0x00, 0x86) {
-            return Err(StatusWord::REFERENCE_NOT_FOUND);
-        }
-        let room = command.expected.and_then(|ne| usize::try_from(ne).ok());
-        if !command.data.is_empty() || room.is_none_or(|ne| ne < EVIDENCE_KEY_LEN) {
+    /// The evidence key of the next arming, drawn anew at every question.
+    pub(super) fn evidence_key(&mut self, room: usize, entropy: &mut dyn Entropy) -> Reply {
+        if room < EVIDENCE_KEY_LEN {
             return Err(StatusWord::WRONG_LENGTH);
         }
         let key = EvidencePrivateKey::draw(entropy).map_err(|_| StatusWord::INTERNAL)?;
@@ -75,8 +71,7 @@ impl Session<'_> {
         let named = if reference == self.image.unlock_key.reference.0 {
             NamedKey::Platform
         } else {
-            let list = self.kept.get().physicians.as_ref();
-            let mut keys = list.into_iter().flat_map(PhysicianList::keys);
+            let mut keys = self.physicians().keys().iter();
             let key = keys.find(|key| physician_reference(key) == reference);
             NamedKey::Physician(key.ok_or(StatusWord::REFERENCE_NOT_FOUND)?.clone())
         };
@@ -172,30 +167,28 @@ impl Session<'_> {
         Ok(Arming::by_physician(&terms, time, &evidence_key))
     }
 
-    /// PUT DATA, §11.6.4: the list of physicians, `{53 list, 9E signature}` under the unlock key. 6985
-    /// while the platform has not armed, or for a list that is not newer; 6300 for another's signature.
-    pub(super) fn put_physicians(&mut self, command: &CommandApdu<'_>) -> Reply {
-        if (command.p1, command.p2) != (0x00, 0x87) {
-            return Err(StatusWord::REFERENCE_NOT_FOUND);
-        }
-        if !self.volatile.arming.is_online() {
-            return Err(StatusWord::CONDITIONS);
-        }
-        let (list, signature) = signed_object(command.data).ok_or(StatusWord::WRONG_DATA)?;
+    /// The list of physicians, `{53 list, 9E signature}` under the unlock key. 6300 for another's
+    /// signature, 6985 for a list that is not newer.
+    pub(super) fn take_physicians(&mut self, data: &[u8]) -> Reply {
+        let (list, signature) = signed_object(data).ok_or(StatusWord::WRONG_DATA)?;
         let list = PhysicianList::parse(list).ok_or(StatusWord::WRONG_DATA)?;
         let genuine = list.secure_element() == self.image.secure_element
             && holds(&self.image.unlock_key, &list.signed_bytes(), signature);
         if !genuine {
             return Err(StatusWord::AUTHENTICATION_FAILED);
         }
-        let last = self.kept.get().physicians.as_ref().map_or(0, PhysicianList::number);
-        if list.number() <= last {
+        if list.number() <= self.physicians().number() {
             return Err(StatusWord::CONDITIONS);
         }
         // Whoever is not on it any more may have been named already.
         self.volatile.named = None;
         self.kept.change().physicians = Some(list);
         Ok(Answer::done())
+    }
+
+    /// The list in force.
+    fn physicians(&self) -> &PhysicianList {
+        self.kept.get().physicians.as_ref().unwrap_or(&self.image.physicians)
     }
 }
 

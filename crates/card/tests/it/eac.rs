@@ -55,7 +55,7 @@ fn one_card_speaks_both_profiles_and_keeps_them_apart() {
         ),
         0x6982
     );
-    assert!(Terminal::armed(&AUTHORITY).touch(&mut patient).is_ok());
+    assert!(Terminal::in_the_clear(&AUTHORITY).touch(&mut patient).is_ok());
     let channel = town.touch(&mut patient).unwrap();
     // Another application, protected or not: the keys are gone.
     let (wrapped, _) = channel.wrap(&hex("00A4040C 0A D392F000260100000001")).unwrap();
@@ -63,7 +63,7 @@ fn one_card_speaks_both_profiles_and_keeps_them_apart() {
     assert!(town.touch(&mut patient).is_ok());
     patient.power_off();
     patient.power_on();
-    assert!(Terminal::armed(&AUTHORITY).touch(&mut patient).is_ok());
+    assert!(Terminal::in_the_clear(&AUTHORITY).touch(&mut patient).is_ok());
     assert!(town.touch(&mut patient).is_ok());
 }
 

@@ -11,12 +11,15 @@ use card::eac::cvc::{
 use card::eac::p256::{P256SigningKey, generate_pkcs8};
 use card::eac::terminal_side::{EacChannel, EacDialogue, EacError, EacProgress, EacTerminal};
 use card::my_number_card::MyNumberCard;
+use card::secure_element::EacInstitution;
 use protocol::entropy::Seeded;
+use std::sync::LazyLock;
 
 /// Who stands behind one touch: two roots, an accredited body, a terminal.
 pub(crate) struct EacTown {
     terminal_root: (P256SigningKey, Cvc),
     card_issuer: (P256SigningKey, Cvc),
+    body_key: P256SigningKey,
     pub(crate) terminal: EacTerminal,
     pub(crate) terminal_key: P256SigningKey,
 }
@@ -41,7 +44,7 @@ fn certified(
         key: key.public_key(),
         authorisation: place,
         effective: if name == "DESK" { day(27, 1, 14) } else { day(27, 1, 10) },
-        expiration: day(27, 2, 10),
+        expiration: if name == "DESK" { day(27, 2, 10) } else { day(27, 12, 31) },
     };
     issue(above.map_or(key, |(key, _)| key), body).unwrap()
 }
@@ -50,7 +53,39 @@ fn new_key() -> P256SigningKey {
     P256SigningKey::from_pkcs8(&generate_pkcs8().unwrap()).unwrap()
 }
 
+/// The town of the tests that need only one.
+pub(crate) static EAC: LazyLock<EacTown> = LazyLock::new(EacTown::new);
+
+/// First and last day of a terminal's certificate.
+pub(crate) type Days = (CvcDate, CvcDate);
+
 impl EacTown {
+    /// What a Secure Element of this town gets.
+    pub(crate) fn institution(&self) -> EacInstitution {
+        EacInstitution {
+            key: P256SigningKey::from_pkcs8(&self.terminal_key.pkcs8_der().unwrap()).unwrap(),
+            chain: self.terminal.chain.clone(),
+            terminal_root: TrustAnchor::new(self.terminal_root.1.clone()).unwrap(),
+            card_issuer: TrustAnchor::new(self.card_issuer.1.clone()).unwrap(),
+        }
+    }
+
+    /// Another chain for a key, of these days and rights.
+    pub(crate) fn chain_for(&self, key: &P256SigningKey, days: Days, rights: Rights) -> TerminalChain {
+        let body = self.terminal.chain.certificate(0).unwrap();
+        let certificate = CvcBody {
+            authority: body.body().holder,
+            holder: HolderReference::ours("DESK", 2).unwrap(),
+            purpose: KeyPurpose::Signature,
+            key: key.public_key(),
+            authorisation: Authorisation { chain: ChainKind::Terminal, role: Role::Holder, rights },
+            effective: days.0,
+            expiration: days.1,
+        };
+        let terminal = issue(&self.body_key, certificate).unwrap();
+        TerminalChain::new(Vec::new(), body.clone(), terminal).unwrap()
+    }
+
     pub(crate) fn new() -> Self {
         let place = |chain, role| Authorisation { chain, role, rights: Rights::ALL };
         let root = |chain, name| {
@@ -71,7 +106,7 @@ impl EacTown {
             card_issuers: vec![TrustAnchor::new(card_issuer.1.clone()).unwrap()],
             today: day(27, 1, 15),
         };
-        Self { terminal_root, card_issuer, terminal, terminal_key }
+        Self { terminal_root, card_issuer, body_key: body.0, terminal, terminal_key }
     }
 
     /// A new batch of cards.

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 mod apdu;
 #[path = "../../../../fuzz/bodies/cvc.rs"]
 mod cvc;
+#[path = "../../../../fuzz/bodies/pkcs15.rs"]
+mod pkcs15;
 #[path = "../../../../fuzz/bodies/secure_messaging.rs"]
 mod secure_messaging;
 #[path = "../../../../fuzz/bodies/tlv.rs"]
@@ -137,4 +139,9 @@ fn secure_messaging_bodies() {
 #[test]
 fn card_bodies() {
     run("card", EXECUTIONS, whole_card::run);
+}
+
+#[test]
+fn pkcs15_bodies() {
+    run("pkcs15", EXECUTIONS, pkcs15::run);
 }

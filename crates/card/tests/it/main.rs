@@ -23,6 +23,7 @@ mod physicians;
 mod public_reader;
 mod read_dialogues;
 mod secure_element;
+mod secure_element_eac;
 mod session_key;
 mod sweep;
 mod tools;

@@ -36,7 +36,7 @@ static COLLEAGUE: LazyLock<Physician> = LazyLock::new(|| Physician(CardRsaKey::g
 fn put(list: &PhysicianList, platform: &Platform) -> Vec<u8> {
     let signature = platform.sign(&list.signed_bytes());
     let data = [encode(tags::DISCRETIONARY, &list.encode()), encode(tags::SIGNATURE, &signature)].concat();
-    CommandBuilder::new(0x80, 0xDA, 0x00, 0x87).data(&data).encode().unwrap()
+    CommandBuilder::new(0x80, 0xDA, 0x01, 0x20).data(&data).encode().unwrap()
 }
 
 fn list(number: u64, physicians: &[&Physician]) -> PhysicianList {
@@ -146,7 +146,7 @@ fn without_the_platforms_terms_nobody_arms() {
     let mut terminal = Terminal::locked(&AUTHORITY);
     assert_eq!(send(&mut terminal.secure_element, &select()).1, 0x9000);
     let command = put(&list(1, &[&PHYSICIAN]), &terminal.platform);
-    assert_eq!(send(&mut terminal.secure_element, &command).1, 0x6985);
+    assert_eq!(send(&mut terminal.secure_element, &command).1, 0x6982);
     assert_eq!(arm(&mut terminal, &PHYSICIAN, LATER, |_| {}), Err(refused("name physician's key", 0x6A88)));
 }
 
@@ -160,14 +160,14 @@ fn lists_come_from_the_platform_and_only_get_newer() {
     };
     // Armed by a physician, nobody may say who else is one.
     arm(&mut terminal, &PHYSICIAN, LATER, |_| {}).unwrap();
-    assert_eq!(put_list(&mut terminal, &list(2, &[&COLLEAGUE])), 0x6985);
+    assert_eq!(put_list(&mut terminal, &list(2, &[&COLLEAGUE])), 0x6982);
     terminal.unlock(|_| {}).unwrap();
     let forged = put(&list(2, &[&COLLEAGUE]), &other_platform);
     assert_eq!(send(&mut terminal.secure_element, &forged).1, 0x6300);
     let elsewhere = PhysicianList::new(SecureElementId([9; 8]), 2, vec![COLLEAGUE.public()]).unwrap();
     assert_eq!(put_list(&mut terminal, &elsewhere), 0x6300);
     assert_eq!(put_list(&mut terminal, &list(1, &[&COLLEAGUE])), 0x6985, "not newer");
-    let cut = CommandBuilder::new(0x80, 0xDA, 0x00, 0x87).data(&[0x53, 0]).encode().unwrap();
+    let cut = CommandBuilder::new(0x80, 0xDA, 0x01, 0x20).data(&[0x53, 0]).encode().unwrap();
     assert_eq!(send(&mut terminal.secure_element, &cut).1, 0x6A80);
 
     // Leaving somebody out is how a lost HPKI card stops working here; and it stays out after a power cut.

@@ -1,23 +1,28 @@
 //! The Secure Element: arming, limits, and what it never does.
 
+use crate::eac_town::EacTown;
 use crate::town::{
     AUTHORITY, NOW, Platform, Terminal, adult, child, hex, input, policy, powered, secure_element_image,
-    send, status,
+    secure_element_parts, send, status,
 };
 use card::EmulatedCard;
 use card::apdu::{CommandBuilder, ResponseApdu, StatusWord};
 use card::dialogue::DialogueError;
 use card::dialogue::power_on::{AwaitPolicy, PowerOn, Progress};
+use card::eac::p256::{P256SigningKey, generate_pkcs8};
+use card::image::Layout;
 use card::rsa_key::CardRsaKey;
+use card::secure_element::image::fid;
 use card::secure_element::touch_protocol::{TAG_TOUCH, TouchTerms};
 use card::secure_element::{
-    ARMING_SECONDS_MAX, ImageError, PersistentState, SECURE_ELEMENT_AID, SecureElement, SecureElementImage,
-    tags,
+    ARMING_SECONDS_MAX, ImageError, PersistentState, Personalisation, SECURE_ELEMENT_AID, SecureElement,
+    SecureElementImage, layout, tags,
 };
 use card::tlv::{encode, read_single};
 use protocol::answer::{AllowedProfiles, CardProfile};
 use protocol::entropy::Seeded;
 use protocol::ids::SecureElementId;
+use protocol::physicians::PhysicianList;
 use protocol::sealed_evidence::{EvidencePrivateKey, EvidencePublicKey};
 use protocol::time::UnixSeconds;
 use protocol::unlock::UnlockPolicy;
@@ -178,7 +183,7 @@ fn every_arming_has_an_evidence_key_of_its_own() {
     assert_eq!(send(&mut terminal.secure_element, &command).1, 0x6300);
     let se = &mut terminal.secure_element;
     assert_eq!(status(se, "80CA008640"), 0x6700, "does not fit");
-    assert_eq!(status(se, "80CA008741"), 0x6A88);
+    assert_eq!(status(se, "80CA008741"), 0x6A88, "no such object");
 }
 
 #[test]
@@ -351,11 +356,10 @@ fn answers_need_room_and_a_touch_needs_its_beginning() {
 
 #[test]
 fn the_proof_is_over_the_secure_elements_own_words() {
-    let key = CardRsaKey::generate().unwrap();
-    let chain = AUTHORITY.chain_for(&key);
     let platform = Platform::new();
-    let image = SecureElementImage::new(SecureElementId(*b"SE000001"), key, chain.clone(), platform.public());
-    let secure_element = powered(SecureElement::new(image.unwrap(), PersistentState::factory(NOW)));
+    let parts = secure_element_parts(&AUTHORITY, &platform);
+    let chain = parts.jicsap.chain.clone();
+    let secure_element = powered(SecureElement::new(parts.image().unwrap(), PersistentState::factory(NOW)));
     let mut terminal = Terminal { platform, secure_element, entropy: Seeded::new(4) };
     terminal.unlock(|_| {}).unwrap();
     let mut challenge = Vec::new();
@@ -406,19 +410,86 @@ fn no_counter_value_twice_across_power_cuts() {
 #[test]
 fn images_must_fit_together() {
     let platform = Platform::new();
-    let (key, other) = (CardRsaKey::generate().unwrap(), CardRsaKey::generate().unwrap());
-    let id = SecureElementId([1; 8]);
-    let chain = AUTHORITY.chain_for(&key);
-    let wrong_leaf = SecureElementImage::new(id, other, chain.clone(), platform.public());
-    assert_eq!(wrong_leaf.map(|_| ()).unwrap_err(), ImageError::Leaf);
-    let mut broken = chain.clone();
-    broken.intermediate = chain.leaf.clone();
-    assert_eq!(
-        SecureElementImage::new(id, key, broken, platform.public()).map(|_| ()).unwrap_err(),
-        ImageError::Chain
-    );
+    let parts = || secure_element_parts(&AUTHORITY, &platform);
+    let refused = |parts: Personalisation| parts.image().map(|_| ()).unwrap_err();
+    parts().image().unwrap();
+
+    let mut wrong = parts();
+    wrong.jicsap.key = CardRsaKey::generate().unwrap();
+    assert_eq!(refused(wrong), ImageError::Leaf);
+    let mut wrong = parts();
+    wrong.jicsap.chain.intermediate = wrong.jicsap.chain.leaf.clone();
+    assert_eq!(refused(wrong), ImageError::Chain);
+    let mut wrong = parts();
+    wrong.eac.key = P256SigningKey::from_pkcs8(&generate_pkcs8().unwrap()).unwrap();
+    assert_eq!(refused(wrong), ImageError::Leaf);
+    let mut wrong = parts();
+    wrong.eac.terminal_root = EacTown::new().institution().terminal_root;
+    assert_eq!(refused(wrong), ImageError::Chain, "another root of the same name");
+    let mut wrong = parts();
+    std::mem::swap(&mut wrong.eac.terminal_root, &mut wrong.eac.card_issuer);
+    assert_eq!(refused(wrong), ImageError::Content(fid::TERMINAL_ROOT));
+
+    let chain = parts().jicsap.chain;
     chain.verify(&AUTHORITY.root.public_key().unwrap()).unwrap();
     assert_eq!(card::cvc::CvcChain::parse(&chain.encode()), Ok(chain));
+}
+
+#[test]
+fn contents_fill_the_image_and_nothing_else() {
+    let platform = Platform::new();
+    let contents = || secure_element_parts(&AUTHORITY, &platform).contents().unwrap();
+    let refused = |contents| SecureElementImage::new(layout().unwrap(), &contents).map(|_| ()).unwrap_err();
+    for (slot, fid) in [
+        ("identifier", fid::IDENTIFIER),
+        ("jicsap.chain", fid::JICSAP_CHAIN),
+        ("eac.chain", fid::EAC_CHAIN),
+        ("physicians", fid::PHYSICIANS),
+    ] {
+        assert_eq!(refused(contents().with(slot, [7; 9])), ImageError::Content(fid), "{slot}");
+    }
+    assert_eq!(refused(contents().with("unlock.key", [7; 65])), ImageError::UnlockKey);
+    for slot in ["jicsap.institution-key", "eac.institution-key", "eac.terminal-root", "eac.card-issuer"] {
+        let said = refused(contents().with(slot, [7; 9])).to_string();
+        assert!(said.contains(slot), "{said}");
+    }
+    assert!(refused(contents().with("surprise", [1])).to_string().contains("surprise"));
+    // A physicians' list of another Secure Element.
+    let other = PhysicianList::new(SecureElementId([9; 8]), 0, Vec::new()).unwrap().encode();
+    assert_eq!(refused(contents().with("physicians", other)), ImageError::Content(fid::PHYSICIANS));
+}
+
+/// Who may do what stands in the image: the same code with other rules does other things.
+#[test]
+fn the_rules_are_the_images() {
+    let platform = Platform::new();
+    let contents = secure_element_parts(&AUTHORITY, &platform).contents().unwrap();
+    let text = include_str!("../../layouts/secure_element.toml");
+    let terminal_of = |text: &str| {
+        let image = SecureElementImage::new(&Layout::parse(text).unwrap(), &contents).unwrap();
+        let secure_element = powered(SecureElement::new(image, PersistentState::factory(NOW)));
+        let mut terminal = Terminal { platform: Platform::new(), secure_element, entropy: Seeded::new(4) };
+        terminal.platform = Platform::with_unlock_key_of(&platform);
+        terminal.unlock(|_| {}).unwrap();
+        terminal
+    };
+    let mut usual = terminal_of(text);
+    assert_eq!(send(&mut usual.secure_element, &hex("80CA010000")).0, *b"SE000001");
+    for shut in ["80CA0111000000", "80CA0113000000", "80CA0112000000", "80CA0120000000", "80CA0101000000"] {
+        assert_eq!(status(&mut usual.secure_element, shut), 0x6982, "{shut}");
+    }
+    assert_eq!(status(&mut usual.secure_element, "80CA0142000000"), 0x6A88);
+    assert_eq!(status(&mut usual.secure_element, "80CA010004"), 0x6700, "does not fit");
+    assert_eq!(status(&mut usual.secure_element, "80DA0111 01 00"), 0x6982, "no such rule, no writing");
+    usual.touch(&mut adult()).unwrap();
+
+    // Keys for offline days only: armed by the platform, no touch begins.
+    let mut offline_only = terminal_of(&text.replace("use = \"armed or offline\"", "use = \"offline\""));
+    assert_eq!(offline_only.touch(&mut adult()), Err(refused("begin touch", 0x6982)));
+    // An image that gave certificates out would give them out, and keys would stay.
+    let mut chatty = terminal_of(&text.replace("read = \"never\"", "read = \"armed\""));
+    assert_eq!(send(&mut chatty.secure_element, &hex("80CA0111000000")).1, 0x9000);
+    assert_eq!(status(&mut chatty.secure_element, "80CA0112000000"), 0x6982);
 }
 
 #[test]
@@ -426,14 +497,13 @@ fn neither_the_institution_key_nor_its_certificates_can_be_asked_for() {
     // Everything that an armed Secure Element answers to every header with every small P1 and P2: no
     // octets of the key's secret half, none of the chain, none of an evidence key's secret.
     let platform = Platform::new();
-    let key = CardRsaKey::generate().unwrap();
-    let pkcs8 = key.pkcs8_der().unwrap();
-    let chain = AUTHORITY.chain_for(&key);
-    let certificates = chain.encode();
-    let image = SecureElementImage::new(SecureElementId([1; 8]), key, chain, platform.public()).unwrap();
+    let parts = secure_element_parts(&AUTHORITY, &platform);
+    let pkcs8 = parts.jicsap.key.pkcs8_der().unwrap();
+    let eac_pkcs8 = parts.eac.key.pkcs8_der().unwrap();
+    let certificates = [parts.jicsap.chain.encode(), parts.eac.chain.encode()].concat();
     let mut terminal = Terminal {
         platform,
-        secure_element: powered(SecureElement::new(image, PersistentState::factory(NOW))),
+        secure_element: powered(SecureElement::new(parts.image().unwrap(), PersistentState::factory(NOW))),
         entropy: Seeded::new(4),
     };
     terminal.unlock(|_| {}).unwrap();
@@ -441,6 +511,7 @@ fn neither_the_institution_key_nor_its_certificates_can_be_asked_for() {
     let scalar = EvidencePrivateKey::draw_scalar(&mut Seeded::new(5)).unwrap();
     // The second half of the PKCS#8 is secret: primes, exponents, coefficient.
     let mut secrets: Vec<&[u8]> = pkcs8[pkcs8.len() / 2..].windows(16).step_by(16).collect();
+    secrets.extend(eac_pkcs8[36..68].windows(16));
     secrets.extend(certificates.windows(16));
     secrets.extend(scalar.windows(16));
     let secrets: std::collections::HashSet<&[u8]> = secrets.into_iter().collect();
@@ -456,8 +527,14 @@ fn neither_the_institution_key_nor_its_certificates_can_be_asked_for() {
                 (0x81, 0xA4),
                 (4, 0),
                 (0, 0x86),
-                (0, 0x87),
                 (0, 0x97),
+                (1, 0x01),
+                (1, 0x10),
+                (1, 0x11),
+                (1, 0x12),
+                (1, 0x13),
+                (1, 0x14),
+                (1, 0x20),
             ] {
                 for data in [&[][..], &[0], &[1], &[0x7C, 0]] {
                     let command =
@@ -477,7 +554,7 @@ fn neither_the_institution_key_nor_its_certificates_can_be_asked_for() {
 
 #[test]
 fn a_refusal_of_the_card_comes_back_as_the_cards() {
-    let mut terminal = Terminal::armed(&AUTHORITY);
+    let mut terminal = Terminal::in_the_clear(&AUTHORITY);
     let se = &mut terminal.secure_element;
     for (response, failure) in [
         (&[0x6A, 0x82][..], [1, 6, 0x6A, 0x82]),

@@ -116,6 +116,7 @@ fn octets_of(object: &Object) -> Vec<Vec<u8>> {
         Content::EacRoot(root) => vec![root.certificate().encode()],
         Content::Records(records) => records.iter().map(|record| record.to_vec()).collect(),
         Content::RsaKey(key) => vec![key.pkcs8_der().unwrap().to_vec()],
+        Content::P256Key(key) => vec![key.pkcs8_der().unwrap().to_vec()],
         Content::SessionKey(key) => key.iter().map(|key| key.pkcs8_der().unwrap().to_vec()).collect(),
         Content::BatchKey(key) => vec![key.private_key_der().unwrap().to_vec()],
         Content::TerminalRoot(_) | Content::BlockedSecret | Content::Closed => Vec::new(),

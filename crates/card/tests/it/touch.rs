@@ -1,4 +1,4 @@
-//! Power-on and touch, whole and broken.
+//! Power-on and touch in the clear (profile `jicsap`), whole and broken.
 
 use crate::town::{
     AUTHORITY, Authority, NOW, Terminal, adult, external_authenticate, hex, input, load, powered, proof,
@@ -27,7 +27,7 @@ const SECURE_ELEMENT_APDUS: usize = 1 + CARD_APDUS;
 
 #[test]
 fn one_touch_is_one_signature_in_thirteen_commands() {
-    let mut terminal = Terminal::armed(&AUTHORITY);
+    let mut terminal = Terminal::in_the_clear(&AUTHORITY);
     let mut patient = adult();
     let before = patient.persistent_state().clone();
     let mut to = [0usize; 2];
@@ -67,7 +67,7 @@ fn one_touch_is_one_signature_in_thirteen_commands() {
 
 #[test]
 fn counters_rise_with_every_touch_and_each_costs_one_write() {
-    let mut terminal = Terminal::armed(&AUTHORITY);
+    let mut terminal = Terminal::in_the_clear(&AUTHORITY);
     let mut patient = adult();
     for expected in 1..=5 {
         let changes = terminal.secure_element.state_changes();
@@ -80,7 +80,7 @@ fn counters_rise_with_every_touch_and_each_costs_one_write() {
 
 #[test]
 fn after_the_one_signature_everything_is_shut() {
-    let mut terminal = Terminal::armed(&AUTHORITY);
+    let mut terminal = Terminal::in_the_clear(&AUTHORITY);
     let mut patient = adult();
     terminal.touch(&mut patient).unwrap();
     assert_eq!(status(&mut patient, SIGN_AUTH), 0x6982, "a second signature");
@@ -175,7 +175,7 @@ fn a_challenge_of_another_length_authenticates_nobody() {
 fn wrong_terminal_certificates() {
     let stranger = Authority::new();
     // Same names as the real authority, other keys.
-    let mut terminal = Terminal::armed(&stranger);
+    let mut terminal = Terminal::in_the_clear(&stranger);
     let mut patient = adult();
     let refused = |step, word| DialogueError::CardRefused { step, status_word: StatusWord(word) };
     let error = terminal.touch(&mut patient).unwrap_err();
@@ -225,7 +225,7 @@ fn depth_is_role() {
 /// The responses of a good touch, bent one by one: cut at every place, emptied, filled with garbage.
 #[test]
 fn bent_responses_are_errors_at_the_step_that_they_hit() {
-    let mut terminal = Terminal::armed(&AUTHORITY);
+    let mut terminal = Terminal::in_the_clear(&AUTHORITY);
     let mut patient = adult();
     let total = CARD_APDUS + SECURE_ELEMENT_APDUS;
     for row in 0..total {
@@ -269,7 +269,7 @@ fn bent_responses_are_errors_at_the_step_that_they_hit() {
 
 #[test]
 fn a_signature_by_another_key_is_the_cards_misbehaviour() {
-    let mut terminal = Terminal::armed(&AUTHORITY);
+    let mut terminal = Terminal::in_the_clear(&AUTHORITY);
     let mut patient = adult();
     let error = terminal
         .touch_watched(&mut patient, input(), |exchange, response, _| {
@@ -284,7 +284,7 @@ fn a_signature_by_another_key_is_the_cards_misbehaviour() {
 
 #[test]
 fn power_lost_at_every_step() {
-    let mut terminal = Terminal::armed(&AUTHORITY);
+    let mut terminal = Terminal::in_the_clear(&AUTHORITY);
     // From the response to SELECT to the command that signs: what the card had is gone.
     for row in 1..CARD_APDUS + SECURE_ELEMENT_APDUS - 2 {
         let mut patient = adult();
@@ -308,7 +308,7 @@ fn power_lost_at_every_step() {
 /// A touch that breaks off costs a counter value and a use only if the institution was proved in it.
 #[test]
 fn what_breaks_before_the_proof_costs_nothing() {
-    let mut terminal = Terminal::armed(&AUTHORITY);
+    let mut terminal = Terminal::in_the_clear(&AUTHORITY);
     for (step, costs) in
         [("select JPKI-AP", 0), ("load terminal certificate", 0), ("external authenticate", 1)]
     {
@@ -327,7 +327,7 @@ fn what_breaks_before_the_proof_costs_nothing() {
 
 #[test]
 fn a_card_without_jpki_is_the_wrong_card() {
-    let mut terminal = Terminal::armed(&AUTHORITY);
+    let mut terminal = Terminal::in_the_clear(&AUTHORITY);
     let mut other = Terminal::locked(&AUTHORITY).secure_element;
     assert_eq!(terminal.touch(&mut other), Err(DialogueError::WrongCard));
 }

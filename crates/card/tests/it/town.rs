@@ -1,5 +1,6 @@
 //! A small town: one terminal authority, one Secure Element, cards. Keys are made anew in every run.
 
+use crate::eac_town::EAC;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
@@ -14,7 +15,9 @@ use card::my_number_card::{
 };
 use card::rsa_key::CardRsaKey;
 use card::secure_element::touch_protocol::TouchTerms;
-use card::secure_element::{PersistentState, SecureElement, SecureElementImage, UnlockPublicKey};
+use card::secure_element::{
+    self, JicsapInstitution, PersistentState, SecureElement, SecureElementImage, UnlockPublicKey,
+};
 use card::tlv::{Tag, encode};
 use protocol::answer::{AllowedProfiles, CardProfile};
 use protocol::entropy::Seeded;
@@ -158,6 +161,13 @@ impl Platform {
         }
     }
 
+    /// The same platform a second time.
+    pub(crate) fn with_unlock_key_of(other: &Self) -> Self {
+        let pkcs8 = other.unlock.to_pkcs8v1().unwrap();
+        let unlock = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref()).unwrap();
+        Self { unlock, ..Self::new() }
+    }
+
     pub(crate) fn public(&self) -> UnlockPublicKey {
         UnlockPublicKey::from_point(self.unlock.public_key().as_ref()).unwrap()
     }
@@ -209,11 +219,24 @@ pub(crate) fn policy(
     }
 }
 
-/// An image of a Secure Element whose chain comes from this authority.
-pub(crate) fn secure_element_image(authority: &Authority, platform: &Platform) -> SecureElementImage {
+/// A Secure Element whose `jicsap` chain comes from this authority; by `eac` it is of the one town.
+pub(crate) fn secure_element_parts(
+    authority: &Authority,
+    platform: &Platform,
+) -> secure_element::Personalisation {
     let key = CardRsaKey::generate().unwrap();
     let chain = authority.chain_for(&key);
-    SecureElementImage::new(SecureElementId(*b"SE000001"), key, chain, platform.public()).unwrap()
+    secure_element::Personalisation {
+        secure_element: SecureElementId(*b"SE000001"),
+        unlock_key: platform.public(),
+        jicsap: JicsapInstitution { key, chain },
+        eac: EAC.institution(),
+    }
+}
+
+/// Its image.
+pub(crate) fn secure_element_image(authority: &Authority, platform: &Platform) -> SecureElementImage {
+    secure_element_parts(authority, platform).image().unwrap()
 }
 
 impl Terminal {
@@ -229,6 +252,14 @@ impl Terminal {
     pub(crate) fn armed(authority: &Authority) -> Self {
         let mut terminal = Self::locked(authority);
         terminal.unlock(|_| {}).unwrap();
+        terminal
+    }
+
+    /// Armed for the ordinary day, and for nothing but profile `jicsap`.
+    pub(crate) fn in_the_clear(authority: &Authority) -> Self {
+        let mut terminal = Self::locked(authority);
+        let jicsap = AllowedProfiles::of(&[CardProfile::Jicsap]).unwrap();
+        terminal.unlock(|policy| policy.profiles = jicsap).unwrap();
         terminal
     }
 

@@ -1,11 +1,15 @@
 //! The Secure Element's memory: no counter value twice, whatever happens to the process.
 
+use crate::eac_parties::EacParties;
 use crate::town::{Estate, SLOW, Town, now};
-use card::secure_element::PersistentState;
+use card::cvc::{CvcAuthority, CvcChain, KeyReference, issue};
+use card::dialogue::certificate_renewal::Renewal;
+use card::rsa_key::CardRsaKey;
+use card::secure_element::{JicsapInstitution, PersistentState, Personalisation, UnlockPublicKey};
 use chassis::entropy::SystemEntropy;
 use protocol::ids::SecureElementId;
 use protocol::statement::TouchStatement;
-use terminal::custody::{Custody, CustodyError, ImageParts, write_image};
+use terminal::custody::{Custody, CustodyError, read_chain, write_chain, write_image};
 
 fn counters(checks: &[Vec<u8>]) -> Vec<u64> {
     let statement = |body: &Vec<u8>| {
@@ -85,7 +89,7 @@ async fn what_cannot_be_written_does_not_leave() {
 fn one_secure_element_has_one_holder() {
     let estate = Estate::new();
     let first = estate.custody();
-    let second = Custody::open(&estate.image, &estate.state, Box::new(SystemEntropy));
+    let second = Custody::open(&estate.secure_element(), Box::new(SystemEntropy));
     assert!(matches!(second, Err(CustodyError::InUse { .. })));
     drop(first);
     estate.custody();
@@ -95,7 +99,7 @@ fn one_secure_element_has_one_holder() {
 fn broken_files_are_refused_and_named() {
     let estate = Estate::new();
     drop(estate.custody());
-    let open = || Custody::open(&estate.image, &estate.state, Box::new(SystemEntropy)).map(drop);
+    let open = || Custody::open(&estate.secure_element(), Box::new(SystemEntropy)).map(drop);
     let state = std::fs::read(&estate.state).unwrap();
     std::fs::write(&estate.state, &state[..state.len() - 1]).unwrap();
     assert!(matches!(open(), Err(CustodyError::State { path, .. }) if path == estate.state));
@@ -106,9 +110,11 @@ fn broken_files_are_refused_and_named() {
     open().unwrap();
     let image = std::fs::read_to_string(&estate.image).unwrap();
     for (from, to) in [
-        ("\"version\": 1", "\"version\": 2"),
-        ("\"unlock_key\": \"", "\"unlock_key\": \"AAAA"),
-        ("\"chain\": \"", "\"chain\": \"AAAA"),
+        ("\"version\": 2", "\"version\": 1"),
+        ("\"unlock.key\": \"", "\"unlock.key\": \"AAAA"),
+        ("\"jicsap.chain\": \"", "\"jicsap.chain\": \"AAAA"),
+        ("\"eac.chain\": \"", "\"eac.chain\": \"AAAA"),
+        ("\"identifier\"", "\"surprise\""),
         ("{", "{\"surprise\": 1,"),
         ("}", ""),
     ] {
@@ -128,15 +134,57 @@ fn broken_files_are_refused_and_named() {
 fn an_image_whose_parts_do_not_fit_is_not_even_written() {
     let estate = Estate::new();
     let path = estate.folder.0.join("bad.json");
-    let parts = ImageParts {
+    let key = CardRsaKey::generate().unwrap();
+    let authority = CvcAuthority::new(KeyReference::numbered(7_000_009, 1).unwrap(), key);
+    let link = issue(&authority, authority.public_key().unwrap()).unwrap();
+    let parts = Personalisation {
         secure_element: SecureElementId(*b"SE000002"),
-        institution_key_pkcs8: &[1, 2, 3],
-        chain: &[],
-        unlock_key_spki: &[],
-        made_at: now(),
+        unlock_key: UnlockPublicKey::from_spki_der(
+            pki::signer::software_signer(&estate.unlock_pkcs8).unwrap().spki_der(),
+        )
+        .unwrap(),
+        // Another key than the one in the certificate.
+        jicsap: JicsapInstitution {
+            key: CardRsaKey::generate().unwrap(),
+            chain: CvcChain { intermediate: link.clone(), leaf: link },
+        },
+        eac: estate.eac.institution(),
     };
-    assert!(matches!(write_image(&path, &parts), Err(CustodyError::Image { .. })));
+    assert!(matches!(write_image(&path, &parts, now()), Err(CustodyError::Image { .. })));
     assert!(!path.exists());
+}
+
+#[test]
+fn newer_certificates_go_in_at_the_start_and_once() {
+    let estate = Estate::new();
+    drop(estate.custody());
+    let chain_file = estate.folder.0.join("se.chain");
+    let held = || on_disk(&estate);
+    let first = held();
+    // What it has already is not taken again; what is newer is, and stays after the file is gone.
+    write_chain(&chain_file, &estate.eac.chain(7)).unwrap();
+    drop(estate.custody());
+    assert_eq!(held(), first);
+    write_chain(&chain_file, &estate.eac.chain(14)).unwrap();
+    assert_eq!(read_chain(&chain_file).unwrap().unwrap().certificates().count(), 2);
+    let custody = estate.custody();
+    let second = held();
+    assert_ne!(second, first);
+    assert_eq!(custody.renew_certificates().unwrap(), Renewal::NotNewer);
+    std::fs::remove_file(&chain_file).unwrap();
+    assert_eq!(custody.renew_certificates().unwrap(), Renewal::NotNewer);
+    // Certificates of somebody else, or none at all: named, and no reason not to start.
+    for bytes in [EacParties::new().chain(21).encode(), b"nonsense".to_vec()] {
+        std::fs::write(&chain_file, bytes).unwrap();
+        let refused = custody.renew_certificates();
+        assert!(
+            matches!(&refused, Err(CustodyError::Chain { path, .. }) if *path == chain_file),
+            "{refused:?}"
+        );
+    }
+    drop(custody);
+    drop(estate.custody());
+    assert_eq!(held(), second);
 }
 
 #[test]
@@ -144,7 +192,9 @@ fn the_image_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let estate = Estate::new();
     drop(estate.custody());
-    for path in [&estate.image, &estate.state] {
+    let chain = estate.folder.0.join("se.chain");
+    write_chain(&chain, &estate.eac.chain(7)).unwrap();
+    for path in [&estate.image, &estate.state, &chain] {
         let mode = std::fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{}", path.display());
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod custody;
+mod eac_parties;
 mod page;
 mod stub;
 mod touch;

@@ -65,6 +65,8 @@ pub(crate) struct Seen {
     pub(crate) uses_max: u32,
     /// Touches that it allows to one card on one day.
     pub(crate) touches_per_card_and_day: u16,
+    /// The card's signatures, as they stood under the seals.
+    pub(crate) signatures: Vec<Vec<u8>>,
     /// The dialogue of every touch, as it stood under the seal.
     pub(crate) profiles_used: Vec<CardProfile>,
     /// Card dialogues that it allows.
@@ -105,6 +107,7 @@ impl Stub {
                 unlock_refusals: 0,
                 uses_max: 1000,
                 touches_per_card_and_day: 1000,
+                signatures: Vec::new(),
                 profiles_used: Vec::new(),
                 profiles: AllowedProfiles::ALL,
             }),
@@ -238,7 +241,11 @@ fn judge(shared: &Shared, peer: &PeerCertificate, request: &CheckRequest) -> Res
     let encoded = request.statement.as_slice().try_into().map_err(|_| "statement")?;
     let mut sealed = request.sealed.clone();
     let evidence = opening.open(encoded, statement.counter, &mut sealed).map_err(|_| "seal")?;
-    shared.seen.lock().unwrap().profiles_used.push(evidence.profile);
+    {
+        let mut seen = shared.seen.lock().unwrap();
+        seen.profiles_used.push(evidence.profile);
+        seen.signatures.push(evidence.signature.to_vec());
+    }
     let certificate =
         pki::certificate::Certificate::parse(evidence.auth_certificate).map_err(|_| "certificate")?;
     let verifying =

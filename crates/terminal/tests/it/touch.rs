@@ -3,6 +3,10 @@
 use crate::stub::{HANAKO, Reply};
 use crate::town::{Estate, NEVER, SLOW, Town, url};
 use card::EmulatedCard;
+use card::dialogue::Party;
+use card::dialogue::institution_auth::{InstitutionAuth, Progress};
+use card::secure_element::touch_protocol::TouchTerms;
+use chassis::entropy::SystemEntropy;
 use protocol::answer::{AllowedProfiles, CardProfile, Validity};
 use protocol::eligibility_v1::CheckRequest;
 use protocol::entropy::Entropy;
@@ -11,6 +15,7 @@ use std::time::Duration;
 use terminal::check_in::{CardPlace, Phase, Refused, WorkStep};
 use terminal::config::DeskTimes;
 use terminal::report::StepPlace;
+use terminal::touch::PURPOSES;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_touch_is_one_round_trip_and_one_signature() {
@@ -304,27 +309,95 @@ async fn a_platform_that_takes_only_what_the_card_has_not_is_named() {
     let stub = estate.stub().await;
     stub.with(|seen| seen.profiles = AllowedProfiles::of(&[CardProfile::Eac]).unwrap());
     let town = Town::open_with(estate, stub, SLOW);
-    let (report, _placed) = town.touch().await;
+    let (report, placed) = town.touch_with(&town.estate.card_without_batch).await;
     assert_eq!(report.problem().unwrap().code, ProblemCode::CardProfileNotAllowed);
+    assert_eq!((report.network_round_trips, report.card_signatures), (0, 0));
+    placed.take();
+    let (report, _placed) = town.touch().await;
+    assert!(report.answer().is_some(), "{:?}", report.problem());
+    town.close().await;
+}
+
+/// The card decides, the platform allows, and under the seal stands what it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_card_is_spoken_to_as_well_as_it_can() {
+    let town = Town::open(SLOW).await;
+    for (card, profile) in
+        [(&town.estate.card, CardProfile::Eac), (&town.estate.card_without_batch, CardProfile::Jicsap)]
+    {
+        let (report, placed) = town.touch_with(card).await;
+        assert!(report.answer().is_some(), "{:?}", report.problem());
+        assert_eq!((report.profile, report.card_signatures), (Some(profile), 1));
+        assert_eq!(town.stub.with(|seen| seen.profiles_used.pop()), Some(profile));
+        placed.take();
+    }
+    town.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_of_nobody_knows_whom_is_said_to_be_one() {
+    let town = Town::open(SLOW).await;
+    let elsewhere = Estate::new();
+    let (report, _placed) = town.touch_with(&elsewhere.card).await;
+    assert_eq!(report.problem().unwrap().code, ProblemCode::CardNotGenuine);
     assert_eq!((report.network_round_trips, report.card_signatures), (0, 0));
     town.close().await;
 }
 
-/// What leaves for the platform names neither the card nor its holder to whoever reads it on the way.
+/// Object identifiers of ours begin with 1.3.6.1.4.1.32473: in the card's certificate, and in the batch's,
+/// which anybody may read.
+const OUR_ARC: [u8; 8] = [0x2B, 0x06, 0x01, 0x04, 0x01, 0x81, 0xFD, 0x59];
+
+/// Everything that a terminal's computer holds in a touch by `eac`: each command and each response between
+/// card and Secure Element, both ways, and the request to the platform. None of it is the holder's.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_request_holds_nothing_of_the_card() {
-    let town = Town::open(SLOW).await;
-    let (report, _placed) = town.touch().await;
-    assert!(report.answer().is_some(), "{:?}", report.problem());
-    let bodies = town.stub.with(|seen| seen.checks.clone());
-    let request: CheckRequest = serde_json::from_slice(&bodies[0]).unwrap();
-    let said =
-        [&request.statement[..], &request.evidence_key.0, request.sealed.as_ref(), &bodies[0]].concat();
-    let seen: std::collections::HashSet<&[u8]> = said.windows(8).collect();
-    for window in town.estate.certificate.windows(8) {
-        assert!(!seen.contains(window), "{window:02X?}");
+async fn the_terminal_holds_nothing_of_the_card() {
+    let estate = Estate::new();
+    let stub = estate.stub().await;
+    let platform = estate.platform(&url(&stub), &estate.terminal_tls);
+    let custody = estate.custody();
+    let armed = custody.arm(&platform).await.unwrap();
+    let text = protocol::consent::ConsentText::for_institution(crate::town::INSTITUTION_NAME, PURPOSES);
+    let terms = TouchTerms {
+        purposes: PURPOSES,
+        institution: protocol::ids::InstitutionCode::parse(crate::town::INSTITUTION_CODE).unwrap(),
+        nonce: armed.next_nonce,
+        consent_text_hash: terminal::touch::consent_text_hash(&text),
+        time: crate::town::now(),
+    };
+    let mut held: Vec<Vec<u8>> = Vec::new();
+    let mut card = estate.card.clone();
+    card.power_on();
+    let (mut exchange, mut dialogue) = InstitutionAuth::start(terms).unwrap();
+    let touch = loop {
+        let response = match exchange.to {
+            Party::Card => card.transmit(&exchange.command, &mut SystemEntropy),
+            Party::SecureElement => custody.exchange(&exchange.command).unwrap(),
+        };
+        held.extend([exchange.command, response.clone()]);
+        match dialogue.step(&response).unwrap() {
+            Progress::Send(next, rest) => (exchange, dialogue) = (next, rest),
+            Progress::Done(touch) => break touch,
+        }
+    };
+    let request = CheckRequest {
+        statement: touch.statement.to_vec(),
+        evidence_key: touch.evidence_key,
+        sealed: touch.sealed,
+    };
+    held.push(serde_json::to_vec(&request).unwrap());
+    held.push(request.sealed.as_ref().to_vec());
+    // The platform, to whom it is addressed, reads it.
+    platform.check(&request, |_| {}).await.unwrap();
+    let (profile, signature) = stub.with(|seen| (seen.profiles_used.pop(), seen.signatures.pop().unwrap()));
+    assert_eq!(profile, Some(CardProfile::Eac));
+    let seen: std::collections::HashSet<&[u8]> = held.iter().flat_map(|bytes| bytes.windows(8)).collect();
+    for (what, holder) in [("certificate", &estate.certificate), ("signature", &signature)] {
+        assert!(holder.len() >= 256);
+        for window in holder.windows(8).filter(|window| *window != OUR_ARC) {
+            assert!(!seen.contains(window), "{what}: {window:02X?}");
+        }
     }
-    town.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,13 @@
 //! Keys, certificates, a card and a reader for these tests, and a desk among them.
 
+use crate::eac_parties::EacParties;
 use crate::stub::Stub;
 use card::EmulatedCard;
 use card::cvc::{CvcAuthority, CvcChain, CvcPublicKey, KeyReference, issue};
-use card::my_number_card::{AuthPin, CertifiedKey, MyNumberCard, Personalisation};
+use card::eac::card_side::BatchMaterial;
+use card::my_number_card::{AuthPin, CertifiedKey, MyNumberCard};
 use card::rsa_key::CardRsaKey;
+use card::secure_element::{JicsapInstitution, Personalisation, UnlockPublicKey};
 use card_io::{CardChannel, ChannelError, Reader, ReaderError};
 use chassis::admin::Readiness;
 use chassis::client::Client;
@@ -26,7 +29,8 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 use terminal::check_in::{ConsentToken, Phase};
 use terminal::config::DeskTimes;
-use terminal::custody::{Custody, ImageParts, write_image};
+use terminal::config::SecureElementConfig;
+use terminal::custody::{Custody, write_image};
 use terminal::desk::{DeskParts, ReaderKind};
 use terminal::platform::Platform;
 use terminal::report::TouchReport;
@@ -190,8 +194,11 @@ pub(crate) struct Estate {
     pub(crate) image: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) card: CountedCard,
-    /// The authentication certificate on it.
+    /// The same card as one that has nothing but `jicsap`.
+    pub(crate) card_without_batch: CountedCard,
+    /// The authentication certificate on both.
     pub(crate) certificate: Vec<u8>,
+    pub(crate) eac: EacParties,
     pub(crate) town_ca: IssuingAuthority,
 }
 
@@ -241,17 +248,31 @@ impl Estate {
         let unlock_pkcs8 = generate_p256_pkcs8().unwrap().to_vec();
         let image = folder.0.join("se.json");
         let unlock_key = software_signer(&unlock_pkcs8).unwrap();
-        let parts = ImageParts {
+        let eac = EacParties::new();
+        let parts = Personalisation {
             secure_element: SecureElementId(*b"SE000001"),
-            institution_key_pkcs8: &institution_key.pkcs8_der().unwrap(),
-            chain: &chain.encode(),
-            unlock_key_spki: unlock_key.spki_der(),
-            made_at: now().minus(3600),
+            unlock_key: UnlockPublicKey::from_spki_der(unlock_key.spki_der()).unwrap(),
+            jicsap: JicsapInstitution { key: institution_key, chain },
+            eac: eac.institution(),
         };
-        write_image(&image, &parts).unwrap();
+        write_image(&image, &parts, now().minus(3600)).unwrap();
         let state = folder.0.join("se.state");
-        let (card, certificate) = hanakos_card(root.public_key().unwrap());
-        Self { folder, ca, server_tls, terminal_tls, unlock_pkcs8, image, state, card, certificate, town_ca }
+        let (cards, certificate) = hanakos_cards(root.public_key().unwrap(), eac.batch());
+        let [card, card_without_batch] = cards;
+        Self {
+            folder,
+            ca,
+            server_tls,
+            terminal_tls,
+            unlock_pkcs8,
+            image,
+            state,
+            card,
+            card_without_batch,
+            certificate,
+            eac,
+            town_ca,
+        }
     }
 
     /// Terminal certificates that a platform refuses.
@@ -264,8 +285,17 @@ impl Estate {
         Stub::open(&self.server_tls, &self.ca, software_signer(&self.unlock_pkcs8).unwrap()).await
     }
 
+    /// The Secure Element's files.
+    pub(crate) fn secure_element(&self) -> SecureElementConfig {
+        SecureElementConfig {
+            image: self.image.clone(),
+            state: self.state.clone(),
+            chain: Some(self.folder.0.join("se.chain")),
+        }
+    }
+
     pub(crate) fn custody(&self) -> Custody {
-        Custody::open(&self.image, &self.state, Box::new(SystemEntropy)).unwrap()
+        Custody::open(&self.secure_element(), Box::new(SystemEntropy)).unwrap()
     }
 
     pub(crate) fn platform(&self, url: &str, tls: &TlsFiles) -> Platform {
@@ -285,10 +315,7 @@ impl Estate {
             nonce_seconds: 300,
             platform: terminal::config::PlatformConfig { url: url(stub), ca: self.ca.clone() },
             tls: self.terminal_tls.clone(),
-            secure_element: terminal::config::SecureElementConfig {
-                image: self.image.clone(),
-                state: self.state.clone(),
-            },
+            secure_element: self.secure_element(),
         }
     }
 }
@@ -321,7 +348,7 @@ fn tls_files(
     }
 }
 
-fn hanakos_card(terminal_root: CvcPublicKey) -> (CountedCard, Vec<u8>) {
+fn hanakos_cards(terminal_root: CvcPublicKey, batch: BatchMaterial) -> ([CountedCard; 2], Vec<u8>) {
     let authority = IssuingAuthority::self_signed(
         &AuthorityProfile::Jpki {
             purpose: JpkiPurpose::Authentication,
@@ -346,9 +373,17 @@ fn hanakos_card(terminal_root: CvcPublicKey) -> (CountedCard, Vec<u8>) {
         private_key,
     };
     let certificate = certified.end_entity_der.clone();
-    let holder = Personalisation::child(certified, AuthPin::parse("1234").unwrap(), terminal_root);
-    let card = MyNumberCard::new(holder.image().unwrap());
-    (CountedCard { card: Arc::new(Mutex::new(card)), commands: Arc::default() }, certificate)
+    let holder = card::my_number_card::Personalisation::child(
+        certified,
+        AuthPin::parse("1234").unwrap(),
+        terminal_root,
+    );
+    let counted = |image| CountedCard {
+        card: Arc::new(Mutex::new(MyNumberCard::new(image))),
+        commands: Arc::default(),
+    };
+    let without_batch = counted(holder.image().unwrap());
+    ([counted(holder.of_batch(batch).image().unwrap()), without_batch], certificate)
 }
 
 /// A desk with one reader, in this process, against a platform.
@@ -414,7 +449,12 @@ impl Town {
 
     /// Places hanako's card, presses OK, and gives the report; the card stays where it is.
     pub(crate) async fn touch(&self) -> (TouchReport, Placed) {
-        let placed = self.hand.place(self.estate.card.clone());
+        self.touch_with(&self.estate.card).await
+    }
+
+    /// The same with another card.
+    pub(crate) async fn touch_with(&self, card: &CountedCard) -> (TouchReport, Placed) {
+        let placed = self.hand.place(card.clone());
         let token = self.question().await;
         self.desk.press_ok(token).unwrap();
         (self.result().await, placed)

@@ -1,0 +1,100 @@
+//! The desk's Secure Element: made once with the town; its certificates of profile `eac`, which live for
+//! days, renewed whenever the town starts and less than half of their life is left.
+
+use anyhow::Context as _;
+use card::eac::cvc::{CvcDate, Rights, TerminalChain};
+use card::eac::p256::{P256Point, P256SigningKey, generate_pkcs8};
+use card::rsa_key::CardRsaKey;
+use card::secure_element::{EacInstitution, JicsapInstitution, Personalisation, UnlockPublicKey};
+use jpki_authority::Authority;
+use jpki_authority::accredit::TerminalAccreditation;
+use jpki_authority::accredit::eac::EacAccreditation;
+use protocol::ids::{InstitutionCode, SecureElementId};
+use protocol::time::UnixSeconds;
+use std::path::Path;
+use terminal::custody;
+
+/// Days of a terminal's certificates: a desk that was stolen cannot prove itself to a card for longer.
+const CERTIFICATE_DAYS: u32 = 7;
+/// The image's file in the town's folder.
+pub(crate) const IMAGE_FILE: &str = "terminal/secure-element.json";
+/// The certificates' file.
+pub(crate) const CHAIN_FILE: &str = "terminal/secure-element.chain";
+
+/// Whom the Secure Element is for, and whose policies arm it.
+pub(crate) struct Order<'a> {
+    pub(crate) secure_element: SecureElementId,
+    pub(crate) institution: &'a InstitutionCode,
+    pub(crate) unlock_spki: &'a [u8],
+    /// The institution key of profile `jicsap`.
+    pub(crate) jicsap_key: CardRsaKey,
+}
+
+fn accredit(
+    authority: &Authority,
+    institution: &InstitutionCode,
+    institution_key: P256Point,
+    now: UnixSeconds,
+) -> anyhow::Result<TerminalChain> {
+    let rights = Rights::PINLESS_SIGNATURE;
+    let terminal = EacAccreditation { institution, institution_key, rights, days: CERTIFICATE_DAYS };
+    Ok(authority.accredit_eac(terminal, now)?)
+}
+
+/// Makes it, and writes its image and its certificates into the town's folder.
+pub(crate) fn make(
+    dir: &Path,
+    authority: &Authority,
+    order: Order<'_>,
+    now: UnixSeconds,
+) -> anyhow::Result<()> {
+    let jicsap_chain = authority.accredit(
+        TerminalAccreditation {
+            institution: order.institution,
+            institution_key_modulus: order.jicsap_key.public_modulus(),
+        },
+        now,
+    )?;
+    let key = P256SigningKey::from_pkcs8(&generate_pkcs8()?)?;
+    let chain = accredit(authority, order.institution, key.public_key(), now)?;
+    let parts = Personalisation {
+        secure_element: order.secure_element,
+        unlock_key: UnlockPublicKey::from_spki_der(order.unlock_spki)?,
+        jicsap: JicsapInstitution { key: order.jicsap_key, chain: jicsap_chain },
+        eac: EacInstitution {
+            key,
+            chain: chain.clone(),
+            terminal_root: authority.terminal_cvca()?.clone(),
+            card_issuer: authority.card_cvca()?.clone(),
+        },
+    };
+    custody::write_image(&dir.join(IMAGE_FILE), &parts, now)?;
+    Ok(custody::write_chain(&dir.join(CHAIN_FILE), &chain)?)
+}
+
+/// Days left of a chain, today included, and days of its whole life. None are left when it has ended.
+pub(crate) fn days_left(chain: &TerminalChain, today: CvcDate) -> (u32, u32) {
+    let body = chain.terminal().body();
+    let (from, to) = (body.effective.days(), body.expiration.days());
+    ((to + 1).saturating_sub(today.days()), to + 1 - from)
+}
+
+/// Certifies the desk's key anew if less than half of its certificates' life is left. The desk takes them
+/// up when it starts.
+pub(crate) fn renew(
+    dir: &Path,
+    open_authority: impl FnOnce() -> anyhow::Result<Authority>,
+    institution: &InstitutionCode,
+    now: UnixSeconds,
+) -> anyhow::Result<Option<CvcDate>> {
+    let path = dir.join(CHAIN_FILE);
+    let chain = custody::read_chain(&path)?
+        .with_context(|| format!("{} is missing; remove the folder to start anew", path.display()))?;
+    let (left, life) = days_left(&chain, CvcDate::at(now).context("a day of this century")?);
+    if left * 2 >= life {
+        return Ok(None);
+    }
+    let newer = accredit(&open_authority()?, institution, chain.terminal().body().key, now)?;
+    custody::write_chain(&path, &newer)?;
+    Ok(Some(newer.terminal().body().expiration))
+}
