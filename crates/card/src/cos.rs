@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`transport`](self) | class byte, command chaining, GET RESPONSE, secure messaging off and on |
 //! | `select` | SELECT and GET CHALLENGE, which every card has |
+//! | `data_objects` | GET DATA, where the image has data objects |
 //! | a command set | what the application's image names in `commands` |
 //!
 //! | command set | module |
@@ -30,6 +31,7 @@
 //! `CommandSetTable`, a line in `table`, and, where it has a state of its own, a field in
 //! `SecurityStatus`. Secure messaging is a `SecureChannel` that a command set puts there.
 
+mod data_objects;
 mod eac;
 mod files;
 mod iso_signature;

@@ -11,8 +11,8 @@ mod rule;
 
 pub use form::{Alphabet, FormError, SecretForm};
 pub use layout::{
-    Aid, ApplicationLayout, ChangeBy, CommandSet, FORMAT, Kind, Layout, LayoutError, OBJECTS_MAX,
-    ObjectLayout, Source, WhenEmpty,
+    Aid, ApplicationLayout, ChangeBy, CommandSet, DataObjectLayout, FORMAT, Kind, Layout, LayoutError, Level,
+    OBJECTS_MAX, ObjectLayout, Source, WhenEmpty,
 };
 pub use rule::{Rule, RuleError, Term};
 
@@ -215,6 +215,27 @@ impl Application {
     }
 }
 
+/// An object that GET DATA gives to everybody.
+pub struct DataObject {
+    /// What the layout says about it.
+    pub layout: DataObjectLayout,
+    octets: Zeroizing<Vec<u8>>,
+}
+
+impl DataObject {
+    /// What it holds.
+    pub fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+}
+
+impl fmt::Debug for DataObject {
+    /// The tag alone: a card's number names its holder.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DataObject({:04X})", self.layout.tag)
+    }
+}
+
 /// Why contents and layout do not make a card. Names slots, never what is in them.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ImageError {
@@ -238,6 +259,7 @@ pub struct CardImage {
     atr: Vec<u8>,
     master_file: Vec<Object>,
     applications: Vec<Application>,
+    data_objects: Vec<DataObject>,
     /// What any application answers to: before one is selected, commands are refused for that reason
     /// and not as unknown.
     commands: Vec<CommandSet>,
@@ -260,9 +282,12 @@ impl CardImage {
     pub fn new(layout: &Layout, contents: &Contents) -> Result<Self, ImageError> {
         let slots = || {
             let objects = layout.applications.iter().flat_map(|application| &application.objects);
-            objects.chain(&layout.master_file).filter_map(|object| match &object.source {
-                Source::Slot(slot) => Some(slot.as_str()),
-                _ => None,
+            let sources = objects.chain(&layout.master_file).map(|object| &object.source);
+            sources.chain(layout.data_objects.iter().map(|object| &object.source)).filter_map(|source| {
+                match source {
+                    Source::Slot(slot) => Some(slot.as_str()),
+                    _ => None,
+                }
             })
         };
         if let Some(unknown) = contents.slots().find(|name| !slots().any(|slot| slot == *name)) {
@@ -291,7 +316,12 @@ impl CardImage {
         for object in &layout.master_file {
             master_file.extend(fill(object, contents)?);
         }
-        Ok(Self { card: layout.card.clone(), atr: layout.atr.clone(), master_file, applications, commands })
+        let mut data_objects = Vec::with_capacity(layout.data_objects.len());
+        for object in &layout.data_objects {
+            data_objects.extend(fill_data_object(object, contents)?);
+        }
+        let (card, atr) = (layout.card.clone(), layout.atr.clone());
+        Ok(Self { card, atr, master_file, applications, data_objects, commands })
     }
 
     /// What card this is, for people.
@@ -319,10 +349,32 @@ impl CardImage {
         self.applications.iter().find(|application| application.aid == *aid)
     }
 
+    /// What GET DATA gives out.
+    pub fn data_objects(&self) -> &[DataObject] {
+        &self.data_objects
+    }
+
     /// The command sets of all applications, each once.
     pub(crate) fn commands(&self) -> &[CommandSet] {
         &self.commands
     }
+}
+
+/// `None` for an optional data object whose slot is empty.
+fn fill_data_object(
+    layout: &DataObjectLayout,
+    contents: &Contents,
+) -> Result<Option<DataObject>, ImageError> {
+    let octets = match &layout.source {
+        Source::Nothing => &[][..],
+        Source::Value(value) => value,
+        Source::Slot(slot) => match (contents.get(slot), layout.when_empty) {
+            (Some(octets), _) => octets,
+            (None, WhenEmpty::LeaveOut) => return Ok(None),
+            (None, _) => return Err(ImageError::Empty(slot.clone())),
+        },
+    };
+    Ok(Some(DataObject { layout: layout.clone(), octets: Zeroizing::new(octets.to_vec()) }))
 }
 
 /// `None` for an optional object whose slot is empty.

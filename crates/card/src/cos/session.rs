@@ -68,6 +68,7 @@ impl<'a> Session<'a> {
         match (command.cla, command.ins) {
             (0x00, 0xA4) => return self.select(command),
             (0x00, 0x84) => return self.get_challenge(command),
+            (0x00, 0xCA) if !self.image.data_objects().is_empty() => return self.get_data(command),
             // MANAGE CHANNEL, ISO/IEC 7816-4:2020 §11.1.2: there is the basic channel alone.
             (0x00, 0x70) => return Err(StatusWord::CHANNEL_NOT_SUPPORTED),
             _ => {}

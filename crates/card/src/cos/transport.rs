@@ -155,6 +155,9 @@ fn chained(
             (0x00, 0xA4) => {}
             // READ and GET commands.
             (0x00, 0xB0..=0xB3 | 0x84 | 0xC0) => return Err(StatusWord::CHAINING_NOT_SUPPORTED),
+            (0x00, 0xCA) if !session.image.data_objects().is_empty() => {
+                return Err(StatusWord::CHAINING_NOT_SUPPORTED);
+            }
             (bare, ins) if session.knows(bare, ins) => {}
             _ => return Err(StatusWord::UNKNOWN_INSTRUCTION),
         }

@@ -202,6 +202,30 @@ pub struct ApplicationLayout {
     pub objects: Vec<ObjectLayout>,
 }
 
+/// Where a data object answers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Level {
+    /// Always. `level = "any"`.
+    Anywhere,
+    /// Only while no application is selected. `level = "master file"`.
+    MasterFile,
+}
+
+/// An object that GET DATA gives to everybody, ISO/IEC 7816-4:2020 §11.4.3.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DataObjectLayout {
+    /// P1 and P2 of GET DATA.
+    pub tag: u16,
+    /// For people.
+    pub name: String,
+    /// Where it answers.
+    pub level: Level,
+    /// Where its content comes from.
+    pub source: Source,
+    /// What becomes of it without content: nothing is made, or it is left out.
+    pub when_empty: WhenEmpty,
+}
+
 /// A card without its holder.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Layout {
@@ -213,6 +237,8 @@ pub struct Layout {
     pub master_file: Vec<ObjectLayout>,
     /// Its applications, in the order in which SELECT finds them.
     pub applications: Vec<ApplicationLayout>,
+    /// What GET DATA gives out. Where there is none, the card does not know the command.
+    pub data_objects: Vec<DataObjectLayout>,
 }
 
 /// Why a text is not a layout.
@@ -248,6 +274,20 @@ struct LayoutText {
     master_file: MasterFileText,
     #[serde(default)]
     application: Vec<ApplicationText>,
+    #[serde(default)]
+    data_object: Vec<DataObjectText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DataObjectText {
+    tag: u16,
+    name: String,
+    level: String,
+    slot: Option<String>,
+    value: Option<String>,
+    #[serde(default)]
+    optional: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -317,6 +357,7 @@ impl Layout {
     pub fn from_parts(parts: &[&str]) -> Result<Self, LayoutError> {
         let (mut card, mut atr) = (None, None);
         let (mut master_file, mut applications) = (Vec::new(), Vec::new());
+        let mut data_objects: Vec<DataObjectLayout> = Vec::new();
         for part in parts {
             let text: LayoutText =
                 toml::from_str(part).map_err(|error| LayoutError::Syntax(error.to_string()))?;
@@ -333,6 +374,13 @@ impl Layout {
             for application in text.application {
                 applications.push(application.check()?);
             }
+            for object in text.data_object {
+                let object = object.check()?;
+                if data_objects.iter().any(|other| other.tag == object.tag) {
+                    return Err(wrong(&object.name, "another data object has the same tag"));
+                }
+                data_objects.push(object);
+            }
         }
         let card = card.ok_or_else(|| wrong("card", "missing"))?;
         let atr = atr.as_deref().and_then(hexadecimal);
@@ -343,7 +391,7 @@ impl Layout {
                 return Err(wrong(&one.name, "another application has the same name (aid)"));
             }
         }
-        Ok(Self { card, atr, master_file, applications })
+        Ok(Self { card, atr, master_file, applications, data_objects })
     }
 }
 
@@ -361,6 +409,31 @@ impl MasterFileText {
             objects.push(object);
         }
         Ok(())
+    }
+}
+
+impl DataObjectText {
+    fn check(self) -> Result<DataObjectLayout, LayoutError> {
+        let place = &self.name;
+        let level = match self.level.as_str() {
+            "any" => Level::Anywhere,
+            "master file" => Level::MasterFile,
+            _ => return Err(wrong(place, "level: \"any\" or \"master file\"")),
+        };
+        let source = match (&self.slot, &self.value) {
+            (Some(slot), None) if !slot.is_empty() => Source::Slot(slot.clone()),
+            (None, Some(value)) if !self.optional => {
+                Source::Value(hexadecimal(value).ok_or_else(|| wrong(place, "value: hexadecimal"))?)
+            }
+            _ => {
+                return Err(wrong(
+                    place,
+                    "either `slot` or `value`; a slot has a name, and may be `optional`",
+                ));
+            }
+        };
+        let when_empty = if self.optional { WhenEmpty::LeaveOut } else { WhenEmpty::Refuse };
+        Ok(DataObjectLayout { tag: self.tag, name: self.name, level, source, when_empty })
     }
 }
 

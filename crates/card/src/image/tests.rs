@@ -238,3 +238,32 @@ fn a_secret_that_opens_one_use_must_be_there_too() {
         "[[application.object]]\nfid = 2\nkind = \"rsa-key\"\nslot = \"k\"\nuse = \"secret 0018 once\"\n";
     assert_eq!(problem(key), "one, object 0002: 0018 is not a secret of this application");
 }
+
+#[test]
+fn data_objects_are_filled_and_named() {
+    let head = "format = 1\ncard = \"a card\"\natr = \"3B 00\"\n";
+    let object = |fields: &str| format!("[[data_object]]\ntag = 0x0045\nname = \"number\"\n{fields}\n");
+    let parse = |objects: &str| Layout::parse(&format!("{head}{objects}"));
+    let layout = parse(&object("level = \"any\"\nslot = \"n\"")).unwrap();
+    assert_eq!(CardImage::new(&layout, &Contents::new()).err(), Some(ImageError::Empty("n".to_owned())));
+    let image = CardImage::new(&layout, &Contents::new().with("n", *b"42")).unwrap();
+    assert_eq!(image.data_objects()[0].octets(), b"42");
+    assert!(!format!("{:?}", image.data_objects()).contains("52"), "no octets in Debug");
+    let layout = parse(&object("level = \"master file\"\nslot = \"n\"\noptional = true")).unwrap();
+    assert!(CardImage::new(&layout, &Contents::new()).unwrap().data_objects().is_empty());
+    let layout = parse(&object("level = \"any\"\nvalue = \"01 02\"")).unwrap();
+    assert_eq!(CardImage::new(&layout, &Contents::new()).unwrap().data_objects()[0].octets(), [1, 2]);
+    let twice = object("level = \"any\"\nvalue = \"01\"").repeat(2);
+    for (bad, said) in [
+        (object("level = \"some\"\nslot = \"n\""), "level"),
+        (object("level = \"any\""), "slot"),
+        (object("level = \"any\"\nslot = \"\""), "slot"),
+        (object("level = \"any\"\nslot = \"n\"\nvalue = \"01\""), "slot"),
+        (object("level = \"any\"\nvalue = \"01\"\noptional = true"), "slot"),
+        (object("level = \"any\"\nvalue = \"0\""), "hexadecimal"),
+        (twice, "same tag"),
+    ] {
+        let error = parse(&bad).unwrap_err().to_string();
+        assert!(error.starts_with("number: ") && error.contains(said), "{error}");
+    }
+}

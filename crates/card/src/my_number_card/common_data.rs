@@ -7,6 +7,14 @@
 //! | 0019 | key that answers INTERNAL AUTHENTICATE | no secret |
 //! | 001C | PIN, four digits | |
 //!
+//! | GET DATA, no application selected | holds |
+//! |---|---|
+//! | 42 | a key reference of 16 octets |
+//! | 45 | number of the card |
+//! | F0, F2 | municipality (5 digits), last day (8 digits) |
+//! | F8 | a card-verifiable certificate: here of the key that signs the text input's contents |
+//! | 5F51 (always) | the contact interface's answer to reset without its first octet |
+//!
 //! Records are simple TLV (one octet of tag, one of length), not BER: JICSAP IC card specification 1.1
 //! §4.4.1. Nothing on the card is known to open with the PIN.
 

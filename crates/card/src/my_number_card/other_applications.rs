@@ -107,7 +107,20 @@ impl OtherApplications<'_> {
         contents.fill("common.card_data", one(&self.card_data.encode())?);
         contents.fill("common.key", self.keys.internal_authenticate.pkcs8_der()?.as_slice());
         contents.fill("common.pin", self.pins.common.octets());
+        self.fill_master_file(contents);
         Ok(())
+    }
+
+    /// What the card tells before an application is selected. Which key 42 names is not known, and
+    /// whether the number in 45 is that of the common application neither: here they are.
+    fn fill_master_file(&self, contents: &mut Contents) {
+        let CardData { serial, municipality, expiry } = self.card_data;
+        let issuer = self.issuers.text_input;
+        contents.fill("card.issuer", issuer.root_reference().as_bytes().as_slice());
+        contents.fill("card.number", serial.as_slice());
+        contents.fill("card.municipality", municipality.as_slice());
+        contents.fill("card.expiry", expiry.digits().as_bytes());
+        contents.fill("card.certificate", issuer.certificate());
     }
 
     fn expiry(&self) -> CardDate {

@@ -10,6 +10,7 @@
 mod bad_bytes;
 mod bad_commands;
 mod cvc_foreign;
+mod data_objects;
 mod eac;
 mod eac_town;
 mod fuzz;

@@ -14,6 +14,7 @@ use myna_card::ap::{
 };
 use myna_card::card::Retries;
 use myna_card::data::{CardVerifiableCertificate, Date, Era, ImageFormat, RsaPublicKey, Sex};
+use myna_card::mf::{MasterFile, tag};
 use myna_card::{Card, Pin, Transmit};
 use protocol::entropy::Seeded;
 
@@ -162,4 +163,28 @@ fn common_and_register() {
     register.change_pin(&numeric(REGISTER_PIN), &numeric(b"1963")).unwrap();
     assert!(register.verify_pin(&numeric(REGISTER_PIN)).is_err());
     assert_eq!(register.pin_retries().unwrap(), Retries::Remaining(2));
+}
+
+#[test]
+fn master_file() {
+    let mut card = card();
+    let mut master = MasterFile::new(&mut card);
+    assert_eq!(master.data_object(tag::CARD_IDENTIFICATION).unwrap().len(), 15);
+    assert_eq!(master.data_object(tag::MUNICIPALITY_CODE).unwrap(), b"99001");
+    assert_eq!(master.data_object(tag::EXPIRY).unwrap().len(), 8);
+    assert_eq!(master.data_object(tag::ISSUER_IDENTIFICATION).unwrap().len(), 16);
+    let chain = master.certificate_chain().unwrap();
+    assert_eq!(chain.len(), 1, "the lower certificate is one that some cards do not have");
+    certified(&chain[0]);
+    let contact_atr = card.contact_atr().unwrap();
+    assert_eq!(contact_atr, card::my_number_card::layout().unwrap().atr);
+    // With an application selected the card tells no more than its answer to reset.
+    let mut common = CommonAp::select(&mut card).unwrap();
+    assert_eq!(common.card().contact_atr().unwrap(), contact_atr);
+    let info = common.read_card_info().unwrap();
+    for tag in [tag::CARD_IDENTIFICATION, tag::EXPIRY, tag::CHAIN_UPPER] {
+        let refused = common.card().get_data(tag).unwrap_err();
+        assert!(matches!(refused, myna_card::Error::Status(word) if word.value() == 0x6A88), "{refused}");
+    }
+    assert_eq!(info.municipality_code, "99001");
 }
