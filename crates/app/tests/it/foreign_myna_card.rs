@@ -4,6 +4,7 @@
 use crate::fixture::{Running, Town};
 use crate::pcscd::{PcscdFixture, SOCKET, eventually, run, said};
 use card_io::pcsc::Daemon;
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -89,5 +90,80 @@ fn its_programs_read_the_certificates_and_find_the_card_whole() {
     let issuer = fs::read(format!("{out}/auth_ca_certificate.der")).unwrap();
     assert_eq!(issuer, der(bench.town.text("/rooms/jpki_authority/auth_ca")));
     drop(serving);
+    drop(bench.town.stop());
+}
+
+/// What its reading program prints behind `label`.
+fn line<'a>(read: &'a str, label: &str) -> &'a str {
+    let found = read.lines().find_map(|line| line.trim_start().strip_prefix(label));
+    found.unwrap_or_else(|| panic!("no line {label}:\n{read}")).trim()
+}
+
+impl Bench {
+    /// Reads a person's whole card with the PIN and what is printed on the card.
+    fn read_card(&self, name: &str) -> (String, String) {
+        let serving = self.serve(name);
+        let person = self.town.person(name);
+        let text = |pointer: &str| person.pointer(pointer).and_then(Value::as_str).unwrap();
+        let out = self.pcscd.folder.text(&format!("read-{name}"));
+        fs::create_dir_all(&out).unwrap();
+        let (pin, birth, code) =
+            (text("/pin"), text("/card_face/birth_code"), text("/card_face/reference_b"));
+        let arguments = ["--pin", pin, "--birth-date", birth, "--code-b", code, "--out", &out];
+        let output = foreign("read_card", &arguments);
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(serving.interrupt().code(), Some(0));
+        eventually("pcscd sees the card go", Duration::from_secs(20), || {
+            let readers = Daemon::at(SOCKET).list_readers().ok()?;
+            readers.iter().any(|reader| reader.name == SLOT && !reader.card_present).then_some(())
+        });
+        (said(&output), out)
+    }
+}
+
+#[test]
+fn its_reading_program_reads_the_four_attributes_and_believes_every_record() {
+    let bench = Bench::new();
+    let (read, out) = bench.read_card("hanako");
+    for (label, value) in [
+        ("氏名", "見本　花子"),
+        ("住所", "見本県見本市本町一丁目１番地"),
+        ("生年月日", "1985-04-01 (昭和60年)"),
+        ("性別", "Female"),
+        ("contact ATR", "3B E0 00 FF 81 31 FE 45 14"),
+        ("municipality", "99001 (prefecture 99)"),
+        ("integrity", "signature [verified], 個人番号 digest [ok], 基本4情報 digest [ok]"),
+        ("signed key", "2048 bit  [verified]"),
+        ("年齢確認", "生年月日 1985-04-01  [verified]"),
+        ("challenge    16 bytes", "signed by the card key  [verified]"),
+        ("card's CA", "auth <- auth-ca  [verified]"),
+        ("token", "Card"),
+        ("利用者証明用 retries", "3"),
+        ("署名用 retries", "5"),
+    ] {
+        assert_eq!(line(&read, label), value, "{label}:\n{read}");
+    }
+    assert!(line(&read, "券面 ").contains("性別 Female  [verified]"), "{read}");
+    assert_eq!(line(&read, "serial"), line(&read, "card number"));
+    let number = line(&read, "個人番号");
+    assert!(number.len() == 12 && number.bytes().all(|digit| digit.is_ascii_digit()), "{read}");
+    // The state's keys, which the program carries, have signed nothing here.
+    assert!(line(&read, "to a root").contains("no root this crate carries"), "{read}");
+    assert!(line(&read, "test accepted").contains("no root this crate carries"), "{read}");
+    assert_eq!(read.matches("no CA key for").count(), 3, "{read}");
+    assert!(!read.contains("MISMATCH") && !read.contains("DISAGREES"), "{read}");
+    let magic =
+        |file: &str| fs::read(format!("{out}/{file}")).unwrap().into_iter().take(8).collect::<Vec<_>>();
+    assert_eq!(magic("name.png"), *b"\x89PNG\r\n\x1A\n");
+    assert_eq!(magic("address.png"), *b"\x89PNG\r\n\x1A\n");
+    assert_eq!(magic("photo.jp2"), *b"\0\0\0\x0CjP  ");
+    let person = bench.town.person("hanako");
+    assert_eq!(fs::read(format!("{out}/auth.der")).unwrap(), der(person["auth_cert"].as_str().unwrap()));
+
+    let (child, _) = bench.read_card("taro");
+    assert_eq!((line(&child, "氏名"), line(&child, "性別")), ("見本　太郎", "Male"));
+    assert_eq!(line(&child, "生年月日"), "2022-06-15 (令和4年)");
+    assert_eq!(line(&child, "署名用 retries"), "blocked", "a child has no signature password");
+    assert_ne!(line(&child, "個人番号"), number);
     drop(bench.town.stop());
 }
