@@ -5,8 +5,9 @@
 use crate::cli::CommonArgs;
 use crate::output::Exit;
 use crate::touch::{no_town, refuse};
-use crate::town::{Room, Town, run::split_url};
+use crate::town::{Room, Town, run::split_url, secure_element};
 use anyhow::Context as _;
+use card::eac::cvc::CvcDate;
 use chassis::client::{Client, ClientLimits};
 use chassis::clock::SystemClock;
 use chassis::tls;
@@ -167,6 +168,7 @@ async fn examine(town: &Town) -> Vec<Finding> {
     }
     findings.extend(configs(town));
     findings.extend(certificates(town, now));
+    findings.push(institution_certificates(town, now));
     findings.push(key_files(town));
     for (name, url, anchor) in [
         ("crl.auth", &town.rooms.jpki_authority.crl, &town.rooms.jpki_authority.auth_ca),
@@ -390,6 +392,33 @@ fn certificate(name: &str, file: &Path, now: UnixSeconds) -> Finding {
     if days < CERTIFICATE_DAYS_MIN { Finding::warn(check, text, renew()) } else { Finding::ok(check, text) }
 }
 
+/// What the desk's Secure Element shows to cards, as far as the file beside it says.
+fn institution_certificates(town: &Town, now: UnixSeconds) -> Finding {
+    let check = "institution_certificates";
+    let ended = |why: String| {
+        let text = both(
+            format!("端末がカードに示す証明書が使えません ({why})"),
+            format!("the desk's certificates for cards cannot be used ({why})"),
+        );
+        Finding::fail(check, text, start_again(town))
+    };
+    let chain = match terminal::custody::read_chain(&town.dir.join(secure_element::CHAIN_FILE)) {
+        Ok(Some(chain)) => chain,
+        Ok(None) => return ended("no file".to_owned()),
+        Err(error) => return ended(error.to_string()),
+    };
+    let until = chain.terminal().body().expiration;
+    let (left, life) = CvcDate::at(now).map_or((0, 1), |today| secure_element::days_left(&chain, today));
+    if left == 0 {
+        return ended(format!("{until}"));
+    }
+    let text = both(
+        format!("端末がカードに示す証明書はあと {left} 日有効 ({until} まで)"),
+        format!("the desk's certificates for cards are good for {left} days (until {until})"),
+    );
+    if left * 2 < life { Finding::warn(check, text, start_again(town)) } else { Finding::ok(check, text) }
+}
+
 /// Everything below the town's folder that holds a private key.
 fn private_files(town: &Town) -> std::io::Result<Vec<PathBuf>> {
     let mut private: Vec<PathBuf> = town.terminals.iter().map(|terminal| terminal.key.clone()).collect();
@@ -401,9 +430,9 @@ fn private_files(town: &Town) -> std::io::Result<Vec<PathBuf>> {
             let entry = entry?;
             let path = entry.path();
             // The state holds the secret behind the day's card counts.
-            let is_image = path
-                .file_name()
-                .is_some_and(|name| name == "secure-element.json" || name == "secure-element.state");
+            let is_image = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
+                ["secure-element.json", "secure-element.state", "secure-element.chain"].contains(&name)
+            });
             if entry.file_type()?.is_dir() {
                 folders.push(path);
             } else if is_key_folder || is_image || path.extension().is_some_and(|end| end == "key") {

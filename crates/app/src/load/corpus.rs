@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The dialogue that the run's seals name.
-pub(crate) const PROFILE: CardProfile = CardProfile::Jicsap;
+pub(crate) const PROFILE: CardProfile = CardProfile::Eac;
 /// Rows per transaction while the store is filled up.
 const BATCH: usize = 5_000;
 

@@ -98,3 +98,73 @@ pub(crate) fn renew(
     custody::write_chain(&path, &newer)?;
     Ok(Some(newer.terminal().body().expiration))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use card::dialogue::certificate_renewal::Renewal;
+    use chassis::clock::SystemClock;
+    use chassis::entropy::SystemEntropy;
+    use pki::signer::{IssuerSigner as _, SoftwareP256Signer, generate_p256_pkcs8};
+    use protocol::time::Clock as _;
+    use std::path::PathBuf;
+    use terminal::config::SecureElementConfig;
+
+    const DAY: u64 = 86_400;
+
+    /// A folder that goes away with its owner.
+    struct Folder(PathBuf);
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            drop(std::fs::remove_dir_all(&self.0));
+        }
+    }
+
+    fn authority_config(dir: &Path) -> jpki_authority::config::Config {
+        let path = dir.join("authority.toml");
+        std::fs::write(&path, include_str!("../../../../samples/jpki_authority.toml")).unwrap();
+        jpki_authority::serve::load_config(&path).unwrap()
+    }
+
+    #[test]
+    fn certificates_are_renewed_when_less_than_half_is_left_and_the_element_takes_them() {
+        let folder = Folder(std::env::temp_dir().join(format!("kazasu-renewal-{}", std::process::id())));
+        let dir = &folder.0;
+        std::fs::create_dir_all(dir.join("terminal")).unwrap();
+        let now = SystemClock.now();
+        let authority = Authority::init(authority_config(dir), now, &mut SystemEntropy).unwrap();
+        let institution = InstitutionCode::parse("9912345675").unwrap();
+        let unlock_key = SoftwareP256Signer::from_pkcs8(&generate_p256_pkcs8().unwrap()).unwrap();
+        let order = Order {
+            secure_element: SecureElementId([5; 8]),
+            institution: &institution,
+            unlock_spki: unlock_key.spki_der(),
+            jicsap_key: CardRsaKey::generate().unwrap(),
+        };
+        make(dir, &authority, order, now).unwrap();
+        drop(authority);
+        let open = || Ok(Authority::open(authority_config(dir))?);
+        let chain = || custody::read_chain(&dir.join(CHAIN_FILE)).unwrap().unwrap();
+        let first = chain();
+        let today = CvcDate::at(now).unwrap();
+        assert_eq!(days_left(&first, today), (7, 7));
+        // Four of seven days are more than half; three are not.
+        assert_eq!(renew(dir, open, &institution, now.plus(3 * DAY)).unwrap(), None);
+        assert_eq!(chain(), first);
+        let until = renew(dir, open, &institution, now.plus(4 * DAY)).unwrap();
+        assert_eq!(until, Some(today.plus_days(10)));
+        assert_eq!(days_left(&chain(), today.plus_days(4)), (7, 7));
+        assert_eq!(days_left(&first, today.plus_days(9)), (0, 7));
+        // For the same key: the Secure Element, still in its old image, takes them when it is opened.
+        let config = SecureElementConfig {
+            image: dir.join(IMAGE_FILE),
+            state: dir.join("terminal/state"),
+            chain: Some(dir.join(CHAIN_FILE)),
+        };
+        let custody = custody::Custody::open(&config, Box::new(SystemEntropy)).unwrap();
+        assert_eq!(custody.renew_certificates().unwrap(), Renewal::NotNewer, "taken already");
+        std::fs::remove_file(dir.join(CHAIN_FILE)).unwrap();
+        assert!(renew(dir, open, &institution, now).unwrap_err().to_string().contains("is missing"));
+    }
+}

@@ -38,6 +38,7 @@ fn well(town: &Town) {
         "certificate.eligibility",
         "certificate.jpki_authority",
         "certificate.reception-1",
+        "institution_certificates",
         "key_files",
         "crl.auth",
         "crl.sign",

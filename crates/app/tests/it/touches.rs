@@ -39,7 +39,7 @@ fn answers_as_expected(person: &Value, code: Option<i32>, touched: &Value) {
     let (name, expected) = (person["name"].as_str().unwrap(), person["expected"].as_str().unwrap());
     assert_eq!(touched["person"], name);
     assert_eq!(touched["flow"], "se-terminal", "{name}");
-    assert_eq!(touched["profile"], "jicsap", "{name}");
+    assert_eq!(touched["profile"], "eac", "{name}");
     if VALIDITIES.contains(&expected) {
         assert_eq!(
             (code, &touched["answer"]["validity"]),
