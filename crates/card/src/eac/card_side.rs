@@ -11,7 +11,7 @@
 //! | EXTERNAL AUTHENTICATE | `0C 82 00 00 r‖s` | 9000, 6300, 6985 |
 //!
 //! TR-03110-3 (version 2.21) appendix B. The card operating system knows how a command came, keeps
-//! challenge, permission and channel, and calls the methods of [`EacSession`]. After a failure of
+//! challenge, permission and channel, and calls the methods of `EacSession`. After a failure of
 //! terminal authentication the terminal starts over.
 
 use super::chip_authentication::{SecurityInfos, agree_on_card};
