@@ -27,14 +27,24 @@ pub mod tag {
     pub const ENUMERATED: u8 = 0x0A;
     /// UTF8String.
     pub const UTF8: u8 = 0x0C;
+    /// NumericString.
+    pub const NUMERIC: u8 = 0x12;
     /// PrintableString.
     pub const PRINTABLE: u8 = 0x13;
+    /// TeletexString, also called T61String.
+    pub const TELETEX: u8 = 0x14;
     /// IA5String.
     pub const IA5: u8 = 0x16;
     /// UTCTime.
     pub const UTC_TIME: u8 = 0x17;
     /// GeneralizedTime.
     pub const GENERALIZED_TIME: u8 = 0x18;
+    /// VisibleString.
+    pub const VISIBLE: u8 = 0x1A;
+    /// UniversalString: four octets per character.
+    pub const UNIVERSAL: u8 = 0x1C;
+    /// BMPString: two octets per character.
+    pub const BMP: u8 = 0x1E;
     /// SEQUENCE and SEQUENCE OF.
     pub const SEQUENCE: u8 = 0x30;
     /// SET and SET OF.

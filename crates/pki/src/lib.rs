@@ -24,15 +24,19 @@
 pub mod asn1;
 pub mod certificate;
 pub mod crl;
+pub mod extension;
+pub mod general_name;
 pub mod hc_role;
 pub mod issue;
 pub mod name;
+pub mod ocsp;
 pub mod oid;
 pub mod pem;
 pub mod profile;
 pub mod public_key;
 pub mod revocation;
 pub mod serial;
+pub mod signature_scheme;
 pub mod signer;
 pub mod validate;
 

@@ -1,12 +1,31 @@
-//! Public keys, parsed once: RFC 3279 §2.3.1 (RSA), RFC 5480 §2 (P-256).
+//! Public keys, parsed once: RFC 3279 §2.3.1 and RFC 4055 §1.2 (RSA), RFC 5480 §2 (curves), RFC 8410 §4 (Ed25519).
+//!
+//! [`PublicKey`] is any key that may stand in a path; [`VerifyingKey`] is the narrower set that this house
+//! gives to cards, terminals and authorities.
 
 use crate::asn1::read::{Malformed, Reader, Tlv};
 use crate::asn1::{tag, write};
 use crate::oid;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
+use crate::signature_scheme::{SignatureDigest, SignatureScheme};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,
+    ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1,
+    ECDSA_P521_SHA512_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaPssSaltLength,
+    RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
+};
+use der::asn1::ObjectIdentifier;
 use std::fmt;
 
-/// A signature algorithm of certificates and lists. Others are refused: there is no SHA-1 here.
+/// Bits of the smallest RSA modulus that counts: NIST SP 800-131A Rev. 2 §3.
+pub const RSA_BITS_MIN: usize = 2048;
+
+/// Bits of the largest RSA modulus that is computed with: a larger one only costs time.
+pub const RSA_BITS_MAX: usize = 8192;
+
+/// A signature algorithm that this house issues with. What is accepted from others is a
+/// [`SignatureScheme`] and wider.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SignatureAlgorithm {
     /// sha256WithRSAEncryption, RFC 4055 §5: PKCS#1 v1.5.
@@ -24,11 +43,11 @@ impl SignatureAlgorithm {
         }
     }
 
-    /// Recognises an AlgorithmIdentifier, byte for byte; `None` for an algorithm that is not supported.
-    pub fn recognise(identifier: &Tlv<'_>) -> Option<Self> {
-        [Self::RsaPkcs1Sha256, Self::EcdsaP256Sha256]
-            .into_iter()
-            .find(|algorithm| algorithm.identifier_der() == identifier.raw)
+    const fn scheme(self) -> SignatureScheme {
+        match self {
+            Self::RsaPkcs1Sha256 => SignatureScheme::RsaPkcs1(SignatureDigest::Sha256),
+            Self::EcdsaP256Sha256 => SignatureScheme::Ecdsa(SignatureDigest::Sha256),
+        }
     }
 }
 
@@ -38,19 +57,47 @@ pub enum PublicKeyError {
     /// Not a SubjectPublicKeyInfo.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// Neither RSA of 2048 bits or more nor a point on P-256.
-    #[error("a public key that is neither RSA (2048 bits or more) nor P-256")]
+    /// An RSA modulus that is too short, or absurdly long.
+    #[error("an RSA key of {bits} bits, at least {RSA_BITS_MIN} and at most {RSA_BITS_MAX} are accepted")]
+    ModulusSize {
+        /// Bits of the modulus.
+        bits: usize,
+    },
+    /// Another kind of key, another curve, or a point that is not on it.
+    #[error("a public key that is not supported")]
     Unsupported,
+}
+
+/// What kind of key it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum KeyKind {
+    /// rsaEncryption, or id-RSASSA-PSS without parameters.
+    Rsa,
+    /// id-RSASSA-PSS: signs with PSS only, with this digest and at least this much salt if it says so.
+    RsaPss {
+        /// Digest and least octets of salt, if the key restricts them: RFC 4055 §3.1.
+        restriction: Option<(SignatureDigest, u16)>,
+    },
+    /// secp256r1.
+    P256,
+    /// secp384r1.
+    P384,
+    /// secp521r1.
+    P521,
+    /// Ed25519.
+    Ed25519,
 }
 
 /// A public key kept parsed: parsing costs a sixth of an RSA verification.
 #[derive(Clone)]
-pub struct VerifyingKey {
+pub struct PublicKey {
     parsed: ParsedPublicKey,
-    algorithm: SignatureAlgorithm,
+    kind: KeyKind,
+    /// The scheme that `parsed` verifies without being parsed again.
+    swift: SignatureScheme,
 }
 
-impl VerifyingKey {
+impl PublicKey {
     /// Parses a DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
     ///
     /// # Errors
@@ -65,30 +112,205 @@ impl VerifyingKey {
     pub(crate) fn from_spki(spki: &Tlv<'_>) -> Result<Self, PublicKeyError> {
         let mut fields = spki.inside();
         let mut identifier = fields.expect(tag::SEQUENCE, "public key algorithm")?.inside();
-        let kind = identifier.expect(tag::OID, "public key algorithm")?;
-        let parameters = identifier.any("public key parameters")?;
+        let name = identifier.object_identifier("public key algorithm")?;
+        let parameters =
+            if identifier.is_empty() { None } else { Some(identifier.any("public key parameters")?) };
         identifier.finish("public key algorithm")?;
-        let bits = fields.expect(tag::BIT_STRING, "subjectPublicKey")?.whole_octets("subjectPublicKey")?;
+        let key = fields.expect(tag::BIT_STRING, "subjectPublicKey")?;
+        let bits = key.whole_octets("subjectPublicKey")?;
         fields.finish("subjectPublicKeyInfo")?;
 
-        if kind.content == oid::RSA_ENCRYPTION.as_bytes() && parameters.raw == [tag::NULL, 0] {
-            let parsed = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, bits);
-            return Self::of(parsed, SignatureAlgorithm::RsaPkcs1Sha256);
+        let is = |known: ObjectIdentifier| known.as_bytes() == name;
+        if is(oid::RSA_ENCRYPTION) || is(oid::RSASSA_PSS) {
+            let kind = if is(oid::RSASSA_PSS) { pss_kind(parameters.as_ref())? } else { KeyKind::Rsa };
+            // RFC 3279 §2.3.1: NULL must be there.
+            if kind == KeyKind::Rsa && parameters.is_none_or(|null| null.raw != [tag::NULL, 0]) {
+                return Err(PublicKeyError::Unsupported);
+            }
+            check_modulus(read_rsa(&key, bits)?.0)?;
+            return Self::of(
+                &RSA_PKCS1_2048_8192_SHA256,
+                bits,
+                kind,
+                SignatureAlgorithm::RsaPkcs1Sha256.scheme(),
+            );
         }
-        let named_p256 = parameters.tag == tag::OID && parameters.content == oid::SECP256R1.as_bytes();
+        if is(oid::ED25519) && parameters.is_none() && bits.len() == 32 {
+            return Self::of(&ED25519, bits, KeyKind::Ed25519, SignatureScheme::Ed25519);
+        }
+        let Some(curve) = parameters.filter(|curve| is(oid::EC_PUBLIC_KEY) && curve.tag == tag::OID) else {
+            return Err(PublicKeyError::Unsupported);
+        };
         // RFC 5480 §2.2: the uncompressed point must be supported; nothing else is.
-        if kind.content == oid::EC_PUBLIC_KEY.as_bytes() && named_p256 && bits.len() == 65 {
-            let parsed = ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, bits);
-            return Self::of(parsed, SignatureAlgorithm::EcdsaP256Sha256);
+        for (named, octets, kind) in [
+            (oid::SECP256R1, 65, KeyKind::P256),
+            (oid::SECP384R1, 97, KeyKind::P384),
+            (oid::SECP521R1, 133, KeyKind::P521),
+        ] {
+            if named.as_bytes() == curve.content && bits.len() == octets {
+                let (digest, algorithm): (_, &'static dyn VerificationAlgorithm) = match kind {
+                    KeyKind::P384 => (SignatureDigest::Sha384, &ECDSA_P384_SHA384_ASN1),
+                    KeyKind::P521 => (SignatureDigest::Sha512, &ECDSA_P521_SHA512_ASN1),
+                    _ => (SignatureDigest::Sha256, &ECDSA_P256_SHA256_ASN1),
+                };
+                return Self::of(algorithm, bits, kind, SignatureScheme::Ecdsa(digest));
+            }
         }
         Err(PublicKeyError::Unsupported)
     }
 
-    fn of<E>(
-        parsed: Result<ParsedPublicKey, E>,
-        algorithm: SignatureAlgorithm,
+    fn of(
+        algorithm: &'static dyn VerificationAlgorithm,
+        bits: &[u8],
+        kind: KeyKind,
+        swift: SignatureScheme,
     ) -> Result<Self, PublicKeyError> {
-        parsed.map(|parsed| Self { parsed, algorithm }).map_err(|_| PublicKeyError::Unsupported)
+        let parsed = ParsedPublicKey::new(algorithm, bits).map_err(|_| PublicKeyError::Unsupported)?;
+        Ok(Self { parsed, kind, swift })
+    }
+
+    /// What kind of key it is.
+    pub const fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// The octets of subjectPublicKey: what key identifiers are taken of.
+    pub(crate) fn key_octets(&self) -> &[u8] {
+        self.parsed.as_ref()
+    }
+
+    /// Whether `signature` is this key's over `message` by `scheme`. A scheme that the key is not for
+    /// verifies nothing.
+    pub fn verifies(&self, scheme: SignatureScheme, message: &[u8], signature: &[u8]) -> bool {
+        let may_be_pkcs1 = !matches!(self.kind, KeyKind::RsaPss { .. });
+        if scheme == self.swift && may_be_pkcs1 {
+            return self.parsed.verify_sig(message, signature).is_ok();
+        }
+        if let SignatureScheme::RsaPss { digest, salt_octets } = scheme {
+            return self.verifies_pss(digest, salt_octets, message, signature);
+        }
+        let algorithm: &'static dyn VerificationAlgorithm = match (scheme, self.kind) {
+            (SignatureScheme::RsaPkcs1(digest), KeyKind::Rsa) => match digest {
+                SignatureDigest::Sha1 => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
+                SignatureDigest::Sha256 => &RSA_PKCS1_2048_8192_SHA256,
+                SignatureDigest::Sha384 => &RSA_PKCS1_2048_8192_SHA384,
+                SignatureDigest::Sha512 => &RSA_PKCS1_2048_8192_SHA512,
+            },
+            (SignatureScheme::Ecdsa(SignatureDigest::Sha256), KeyKind::P256) => &ECDSA_P256_SHA256_ASN1,
+            (SignatureScheme::Ecdsa(SignatureDigest::Sha384), KeyKind::P256) => &ECDSA_P256_SHA384_ASN1,
+            (SignatureScheme::Ecdsa(SignatureDigest::Sha512), KeyKind::P256) => &ECDSA_P256_SHA512_ASN1,
+            (SignatureScheme::Ecdsa(SignatureDigest::Sha256), KeyKind::P384) => &ECDSA_P384_SHA256_ASN1,
+            (SignatureScheme::Ecdsa(SignatureDigest::Sha384), KeyKind::P384) => &ECDSA_P384_SHA384_ASN1,
+            (SignatureScheme::Ecdsa(SignatureDigest::Sha512), KeyKind::P384) => &ECDSA_P384_SHA512_ASN1,
+            (SignatureScheme::Ecdsa(SignatureDigest::Sha256), KeyKind::P521) => &ECDSA_P521_SHA256_ASN1,
+            (SignatureScheme::Ecdsa(SignatureDigest::Sha384), KeyKind::P521) => &ECDSA_P521_SHA384_ASN1,
+            (SignatureScheme::Ecdsa(SignatureDigest::Sha512), KeyKind::P521) => &ECDSA_P521_SHA512_ASN1,
+            (SignatureScheme::Ed25519, KeyKind::Ed25519) => &ED25519,
+            _ => return false,
+        };
+        UnparsedPublicKey::new(algorithm, self.key_octets()).verify(message, signature).is_ok()
+    }
+
+    fn verifies_pss(
+        &self,
+        digest: SignatureDigest,
+        salt_octets: u16,
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        match self.kind {
+            KeyKind::Rsa | KeyKind::RsaPss { restriction: None } => {}
+            KeyKind::RsaPss { restriction: Some((only, salt_min)) }
+                if only == digest && salt_octets >= salt_min => {}
+            _ => return false,
+        }
+        let parameters = match digest {
+            SignatureDigest::Sha1 => return false,
+            SignatureDigest::Sha256 => RSA_PSS_2048_8192_SHA256,
+            SignatureDigest::Sha384 => RSA_PSS_2048_8192_SHA384,
+            SignatureDigest::Sha512 => RSA_PSS_2048_8192_SHA512,
+        };
+        let parameters = parameters.with_pss_salt_length(RsaPssSaltLength::Custom(salt_octets));
+        let octets = self.key_octets();
+        let mut reader = Reader::new(octets);
+        let Ok(key) = reader.any("RSAPublicKey") else { return false };
+        let Ok((n, e)) = read_rsa(&key, octets) else { return false };
+        RsaPublicKeyComponents { n, e }.verify(&parameters, message, signature).is_ok()
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A card holder's key is as telling as a name.
+        f.debug_struct("PublicKey").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// Modulus and exponent of an RSAPublicKey, without leading zeros: RFC 8017 appendix A.1.1.
+fn read_rsa<'a>(place: &Tlv<'_>, octets: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Malformed> {
+    let fault = |_| place.malformed("RSAPublicKey");
+    let mut fields = Reader::only_sequence(octets, "RSAPublicKey").map_err(fault)?;
+    let mut positive = |what| -> Result<&'a [u8], Malformed> {
+        let integer = fields.expect(tag::INTEGER, what).and_then(|tlv| tlv.integer(what)).map_err(fault)?;
+        match integer {
+            [0, rest @ ..] if !rest.is_empty() => Ok(rest),
+            [first, ..] if *first >= 0x80 || *first == 0 => Err(place.malformed("RSAPublicKey")),
+            rest => Ok(rest),
+        }
+    };
+    let (n, e) = (positive("modulus")?, positive("publicExponent")?);
+    fields.finish("RSAPublicKey").map_err(fault)?;
+    Ok((n, e))
+}
+
+fn check_modulus(n: &[u8]) -> Result<(), PublicKeyError> {
+    let unused = n.first().map_or(0, |first| first.leading_zeros() as usize);
+    let bits = n.len() * 8 - unused;
+    if (RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) {
+        Ok(())
+    } else {
+        Err(PublicKeyError::ModulusSize { bits })
+    }
+}
+
+/// An RSASSA-PSS key may restrict digest and salt: RFC 4055 §1.2, §3.1.
+fn pss_kind(parameters: Option<&Tlv<'_>>) -> Result<KeyKind, PublicKeyError> {
+    let Some(parameters) = parameters else { return Ok(KeyKind::RsaPss { restriction: None }) };
+    match crate::signature_scheme::read_pss(parameters) {
+        Ok(SignatureScheme::RsaPss { digest, salt_octets }) => {
+            Ok(KeyKind::RsaPss { restriction: Some((digest, salt_octets)) })
+        }
+        _ => Err(PublicKeyError::Unsupported),
+    }
+}
+
+/// A key of the kinds that this house issues for: RSA of 2048 bits or more, or P-256.
+#[derive(Clone)]
+pub struct VerifyingKey {
+    key: PublicKey,
+    algorithm: SignatureAlgorithm,
+}
+
+impl VerifyingKey {
+    /// Parses a DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
+    ///
+    /// # Errors
+    /// Not that structure, trailing data, or a key that is not supported.
+    pub fn from_spki_der(spki: &[u8]) -> Result<Self, PublicKeyError> {
+        PublicKey::from_spki_der(spki).and_then(Self::from_key)
+    }
+
+    pub(crate) fn from_spki(spki: &Tlv<'_>) -> Result<Self, PublicKeyError> {
+        PublicKey::from_spki(spki).and_then(Self::from_key)
+    }
+
+    fn from_key(key: PublicKey) -> Result<Self, PublicKeyError> {
+        let algorithm = match key.kind() {
+            KeyKind::Rsa => SignatureAlgorithm::RsaPkcs1Sha256,
+            KeyKind::P256 => SignatureAlgorithm::EcdsaP256Sha256,
+            _ => return Err(PublicKeyError::Unsupported),
+        };
+        Ok(Self { key, algorithm })
     }
 
     /// The algorithm of signatures by this key.
@@ -98,7 +320,7 @@ impl VerifyingKey {
 
     /// Whether `signature` is this key's over `message` (SHA-256 inside).
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.parsed.verify_sig(message, signature).is_ok()
+        self.key.verifies(self.algorithm.scheme(), message, signature)
     }
 }
 

@@ -96,18 +96,65 @@ impl std::fmt::Display for RevocationReason {
 /// Why nothing can be said about a certificate's status.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum UnknownCause {
-    /// No list has been loaded for the issuer.
-    #[error("no revocation list is there")]
+    /// No list has been loaded for the issuer, and no response is about the certificate.
+    #[error("no revocation list and no response speaks of it")]
     NoList,
     /// The list is of another issuer.
     #[error("the revocation list is of another issuer")]
     OtherIssuer,
-    /// The list claims to come from further in the future than clocks may differ.
-    #[error("the revocation list is dated {ahead_seconds} seconds in the future")]
+    /// The list or response claims to come from further in the future than clocks may differ.
+    #[error("the revocation list or response is dated {ahead_seconds} seconds in the future")]
     FromTheFuture {
         /// Seconds from now to thisUpdate.
         ahead_seconds: u64,
     },
+    /// A list or response cannot be read.
+    #[error("a revocation list or response is malformed: {what} at octet {offset}")]
+    Malformed {
+        /// Which part.
+        what: &'static str,
+        /// Octets from its start.
+        offset: usize,
+    },
+    /// A critical extension that is not known: RFC 5280 §5.2, §5.3, RFC 6960 §4.4.
+    #[error("a revocation list or response has an unknown critical extension at octet {offset}")]
+    UnknownCriticalExtension {
+        /// Octets from its start.
+        offset: usize,
+    },
+    /// The lists of the issuer speak of other certificates: RFC 5280 §6.3.3 (b).
+    #[error("the issuer's revocation lists are of another scope")]
+    OtherScope,
+    /// The lists that speak of it cover some reasons of revocation only: RFC 5280 §6.3.3 (e).
+    #[error("the revocation lists do not cover every reason")]
+    ReasonsNotCovered,
+    /// There is a delta list, and no complete list that it builds on: RFC 5280 §5.2.4.
+    #[error("a delta list without the complete list that it builds on")]
+    DeltaWithoutBase,
+    /// The signature is not by any key that may sign for the issuer.
+    #[error("the signature on the revocation list or response is not by one who may sign it")]
+    BadSignature,
+    /// The certificate of the list's issuer or of the responder is not valid: RFC 5280 §6.3.3 (f).
+    #[error("the certificate of the list's issuer or of the responder is not valid")]
+    SignerNotValid,
+    /// The signer's own status would rest on what it signs.
+    #[error("the signer of the revocation list or response would vouch for itself")]
+    Circular,
+    /// The response is about another certificate with the same serial number.
+    #[error("the response is about a certificate of another issuer")]
+    OtherCertificate,
+    /// The responder does not know the certificate: RFC 6960 §2.2.
+    #[error("the responder does not know the certificate")]
+    ResponderDoesNotKnow,
+    /// The responder is not the issuer and not its delegate: RFC 6960 §4.2.2.2.
+    #[error("the responder may not answer for this issuer")]
+    ResponderNotAuthorized,
+    /// The response does not repeat the nonce of the request: RFC 8954 §2.1.
+    #[error("the response does not carry the nonce that was sent")]
+    NonceMismatch,
+    /// More work than a validation may cause.
+    #[error("finding the revocation status takes more work than is allowed")]
+    WorkLimit,
 }
 
 /// What a revocation list says about a certificate at an instant. Never a boolean: an unknown status is

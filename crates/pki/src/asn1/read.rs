@@ -64,6 +64,21 @@ impl<'a> Tlv<'a> {
         Ok(octets.iter().fold(0, |value, octet| (value << 8) | u32::from(*octet)))
     }
 
+    /// Content octets of an OBJECT IDENTIFIER: at least one arc, each in minimal base-128 (X.690 §8.19.2).
+    pub fn object_identifier(&self, what: &'static str) -> Result<&'a [u8], Malformed> {
+        let mut starts_arc = true;
+        for octet in self.content {
+            if starts_arc && *octet == 0x80 {
+                return Err(self.malformed(what));
+            }
+            starts_arc = *octet < 0x80;
+        }
+        if self.tag != tag::OID || self.content.is_empty() || !starts_arc {
+            return Err(self.malformed(what));
+        }
+        Ok(self.content)
+    }
+
     /// The octets of a BIT STRING whose bits fill them (keys and signatures).
     pub fn whole_octets(&self, what: &'static str) -> Result<&'a [u8], Malformed> {
         match self.content {
@@ -161,6 +176,11 @@ impl<'a> Reader<'a> {
         if self.peek() == Some(tag) { self.any(what).map(Some) } else { Ok(None) }
     }
 
+    /// The content octets of the next element, which must be an OBJECT IDENTIFIER.
+    pub fn object_identifier(&mut self, what: &'static str) -> Result<&'a [u8], Malformed> {
+        self.expect(tag::OID, what)?.object_identifier(what)
+    }
+
     /// Refuses trailing data.
     pub const fn finish(&self, what: &'static str) -> Result<(), Malformed> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.malformed(what)) }
@@ -218,6 +238,20 @@ mod tests {
         assert!(integer(&[0xFF, 0x80]).is_err());
         assert_eq!(integer(&[0, 0x80]).unwrap(), [0, 0x80]);
         assert_eq!(integer(&[0xFF]).unwrap(), [0xFF]);
+    }
+
+    #[test]
+    fn object_identifiers_have_whole_and_minimal_arcs() {
+        let read = |content: &[u8]| {
+            let mut raw = vec![6, u8::try_from(content.len()).unwrap()];
+            raw.extend_from_slice(content);
+            Reader::new(&raw).object_identifier("o").map(<[u8]>::to_vec)
+        };
+        assert_eq!(read(&[0x55, 0x1D, 0x0F]).unwrap(), [0x55, 0x1D, 0x0F]);
+        assert_eq!(read(&[0x2A, 0x86, 0x48]).unwrap(), [0x2A, 0x86, 0x48]);
+        for bad in [&[][..], &[0x2A, 0x86], &[0x2A, 0x80, 0x01], &[0x80, 0x01]] {
+            assert!(read(bad).is_err(), "{bad:02X?}");
+        }
     }
 
     #[test]

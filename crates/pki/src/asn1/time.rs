@@ -15,6 +15,18 @@ impl CertificateTime {
         UnixSeconds(u64::try_from(self.0).unwrap_or(0))
     }
 
+    /// `YYYY-MM-DDThh:mm:ssZ`.
+    pub fn to_rfc3339(self) -> String {
+        let (year, month, day) = civil_from_days(self.0.div_euclid(86_400));
+        let of_day = self.0.rem_euclid(86_400);
+        format!(
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+            of_day / 3_600,
+            of_day / 60 % 60,
+            of_day % 60
+        )
+    }
+
     /// Reads UTCTime or GeneralizedTime in the only forms RFC 5280 §4.1.2.5.1 and §4.1.2.5.2 allow:
     /// with seconds, without fractions, ending in `Z`.
     pub fn read(tlv: &Tlv<'_>, what: &'static str) -> Result<Self, Malformed> {
@@ -116,6 +128,8 @@ mod tests {
         assert_eq!(read(tag::GENERALIZED_TIME, "20500101120100Z").unwrap(), 2_524_651_260);
         assert_eq!(read(tag::GENERALIZED_TIME, "99991231235959Z").unwrap(), 253_402_300_799);
         assert_eq!(read(tag::UTC_TIME, "240229000000Z").unwrap(), 1_709_164_800);
+        assert_eq!(CertificateTime(-631_108_740).to_rfc3339(), "1950-01-01T12:01:00Z");
+        assert_eq!(CertificateTime(1_763_773_323).to_rfc3339(), "2025-11-22T01:02:03Z");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 use super::*;
 use crate::asn1::{tag, write};
+use crate::extension::KeyUsage;
 use crate::issue::IssuingAuthority;
+use crate::oid;
 use crate::profile::{Criticality, JpkiPurpose, extension};
+use crate::revocation::UnknownCause;
 use crate::testing::{self, NOW, TEN_YEARS_SECONDS, Town, YEAR_SECONDS, jpki_authority};
 use proptest::prelude::*;
 

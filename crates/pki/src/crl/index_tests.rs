@@ -1,5 +1,10 @@
 use super::*;
-use crate::profile::JpkiPurpose;
+use crate::asn1::read::Reader;
+use crate::asn1::{tag, write};
+use crate::crl::{CrlContents, RevokedEntry};
+use crate::issue::IssueError;
+use crate::oid;
+use crate::profile::{Criticality, JpkiPurpose, extension};
 use crate::testing::{NOW, Town, jpki_authority, serial};
 use crate::validate::{Profile, path};
 use der::{Decode, Encode};
