@@ -58,9 +58,9 @@ Examples:
         #[command(subcommand)]
         command: CardCommand,
     },
-    /// Certificates: what an operator of the authority does by hand.
+    /// Certificates: is this one valid, and what an operator of the authority does by hand.
     Pki {
-        /// Which kind.
+        /// What to do.
         #[command(subcommand)]
         command: PkiCommand,
     },
@@ -186,6 +186,9 @@ Examples:
 /// `kazasu pki …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PkiCommand {
+    /// Validate an X.509 path and its revocation status (RFC 5280 §6, RFC 6960); prints JSON.
+    #[command(after_help = crate::pki_commands::validate::VALIDATE_EXAMPLES)]
+    Validate(Box<crate::pki_commands::validate::ValidateArgs>),
     /// Card-verifiable certificates of profile `eac` (BSI TR-03110).
     Cvc {
         /// What to do with them.

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Refused) => ExitCode::from(1),
+        Ok(Exit::Usage) => ExitCode::from(2),
         Err(error) => {
             eprintln!("kazasu: {error:#}");
             ExitCode::from(1)
@@ -72,7 +73,8 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Card { command: CardCommand::Sign(args) } => card_commands::sign::sign(&args),
         Command::Card { command: CardCommand::Replay(args) } => card_commands::replay::replay(&args),
         Command::Card { command: CardCommand::List(args) } => card_commands::list(&args),
-        Command::Pki { command: PkiCommand::Cvc { command } } => pki_commands::run(&command),
+        Command::Pki { command: PkiCommand::Validate(args) } => pki_commands::validate::run(&args),
+        Command::Pki { command: PkiCommand::Cvc { command } } => pki_commands::cvc::run(&command),
         Command::Doctor(args) => doctor::doctor(args).await,
         Command::Load(args) => load::load(args).await,
     }

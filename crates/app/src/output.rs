@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Done,
     /// 1: refused or invalid.
     Refused,
+    /// 2: the command line asks for something that is not there.
+    Usage,
 }
 
 /// Where words go: standard error with `--json`, so that standard output holds nothing but JSON.

@@ -195,9 +195,12 @@ impl<'a> Extensions<'a> {
             self.policies = Some(Found { value, critical: extension.critical });
         } else if is(oid::SUBJECT_ALT_NAME) {
             let value = extension.only(tag::SEQUENCE, "subjectAltName")?;
-            check_each(&value, "subjectAltName", |entry| {
-                general_name::GeneralName::read_alternative(*entry).map(|_| ())
-            })?;
+            // Empty ones exist, against RFC 5280 §4.2.1.6, and do no harm.
+            if !value.content.is_empty() {
+                check_each(&value, "subjectAltName", |entry| {
+                    general_name::GeneralName::read_alternative(*entry).map(|_| ())
+                })?;
+            }
             self.subject_alt_name = Some(value.raw);
             self.alternative_names = Some(Found { value, critical: extension.critical });
         } else {

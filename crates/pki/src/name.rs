@@ -123,9 +123,89 @@ pub fn first_attribute(raw: &[u8], attribute: NameAttribute) -> Result<Option<&s
     Ok(None)
 }
 
+/// A name as text, last relative name first: RFC 4514. Types without a short name are dotted numbers;
+/// values that are no text are `#` and hexadecimal. For people to read, never to compare.
+///
+/// # Errors
+/// The name is not a sequence of sets of attribute pairs.
+pub fn to_text(raw: &[u8]) -> Result<String, Malformed> {
+    let mut relative_names = Reader::only_sequence(raw, "name")?;
+    let mut texts = Vec::new();
+    while !relative_names.is_empty() {
+        let mut pairs = relative_names.expect(tag::SET, "relative distinguished name")?.inside();
+        let mut parts = Vec::new();
+        while !pairs.is_empty() {
+            let mut pair = pairs.expect(tag::SEQUENCE, "attribute of a name")?.inside();
+            let kind = pair.object_identifier("attribute type")?;
+            let value = pair.any("attribute value")?;
+            pair.finish("attribute of a name")?;
+            parts.push(format!("{}={}", short_name(kind), value_text(value.tag, value.content)));
+        }
+        texts.push(parts.join("+"));
+    }
+    texts.reverse();
+    Ok(texts.join(","))
+}
+
+fn short_name(kind: &[u8]) -> String {
+    let known = [
+        (oid::COMMON_NAME, "CN"),
+        (oid::SUBJECT_SERIAL_NUMBER, "serialNumber"),
+        (oid::COUNTRY, "C"),
+        (oid::LOCALITY, "L"),
+        (oid::ORGANIZATION, "O"),
+        (oid::ORGANIZATIONAL_UNIT, "OU"),
+        (oid::DOMAIN_COMPONENT, "DC"),
+        (oid::EMAIL_ADDRESS, "emailAddress"),
+    ];
+    let known = known.iter().find(|(identifier, _)| identifier.as_bytes() == kind);
+    known.map_or_else(|| oid::text(kind), |(_, name)| (*name).to_owned())
+}
+
+fn value_text(string_tag: u8, content: &[u8]) -> String {
+    let text = match string_tag {
+        tag::UTF8 | tag::PRINTABLE | tag::IA5 | tag::NUMERIC | tag::VISIBLE | tag::TELETEX => {
+            std::str::from_utf8(content).ok().map(str::to_owned)
+        }
+        tag::BMP => {
+            let (pairs, _) = content.as_chunks::<2>();
+            String::from_utf16(&pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect::<Vec<_>>()).ok()
+        }
+        _ => None,
+    };
+    let Some(text) = text else {
+        return content.iter().fold("#".to_owned(), |out, octet| out + &format!("{octet:02X}"));
+    };
+    let mut out = String::with_capacity(text.len());
+    for (place, c) in text.char_indices() {
+        let at_end = place == 0 || place + c.len_utf8() == text.len();
+        if ",+\"\\<>;".contains(c) || (c == ' ' && at_end) || (c == '#' && place == 0) {
+            out.push('\\');
+        }
+        // Control characters would let a name write over the lines around it.
+        if c.is_control() { out.push(char::REPLACEMENT_CHARACTER) } else { out.push(c) }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_become_text_that_cannot_be_mistaken() {
+        let name = DistinguishedName::new(&[
+            (NameAttribute::Country, "JP"),
+            (NameAttribute::Organization, " かざす, 診療所"),
+            (NameAttribute::CommonName, "#1+2"),
+        ])
+        .unwrap();
+        assert_eq!(to_text(name.as_der()).unwrap(), "CN=\\#1\\+2,O=\\ かざす\\, 診療所,C=JP");
+        let pair = write::sequence(&[&[6, 3, 0x55, 4, 0x2A], &[tag::BIT_STRING, 2, 0, 0x0F]]);
+        let odd = write::sequence(&[&write::tlv(tag::SET, &pair)]);
+        assert_eq!(to_text(&odd).unwrap(), "2.5.4.42=#000F");
+        assert!(to_text(&[0x30, 1, 0]).is_err());
+    }
 
     #[test]
     fn attributes_read_back() {

@@ -273,6 +273,20 @@ fn check_modulus(n: &[u8]) -> Result<(), PublicKeyError> {
     }
 }
 
+/// Whether a key that nothing is verified with is strong enough to be certified: an RSA modulus of a size
+/// that counts, or any other kind of key, known here or not (a leaf may be for key agreement).
+pub(crate) fn check_size(spki: &Tlv<'_>) -> Result<(), PublicKeyError> {
+    let mut fields = spki.inside();
+    let mut identifier = fields.expect(tag::SEQUENCE, "public key algorithm")?.inside();
+    let name = identifier.object_identifier("public key algorithm")?;
+    let key = fields.expect(tag::BIT_STRING, "subjectPublicKey")?;
+    fields.finish("subjectPublicKeyInfo")?;
+    if [oid::RSA_ENCRYPTION, oid::RSASSA_PSS].iter().any(|known| known.as_bytes() == name) {
+        check_modulus(read_rsa(&key, key.whole_octets("subjectPublicKey")?)?.0)?;
+    }
+    Ok(())
+}
+
 /// An RSASSA-PSS key may restrict digest and salt: RFC 4055 §1.2, §3.1.
 fn pss_kind(parameters: Option<&Tlv<'_>>) -> Result<KeyKind, PublicKeyError> {
     let Some(parameters) = parameters else { return Ok(KeyKind::RsaPss { restriction: None }) };

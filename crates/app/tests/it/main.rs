@@ -24,6 +24,7 @@ mod load_smoke;
 #[path = "../../../card_io/tests/it/pcscd.rs"]
 mod pcscd;
 mod pki_commands;
+mod pki_validate;
 mod platform_certificates;
 mod platform_edge;
 mod real_card;

@@ -1,5 +1,6 @@
 //! Trust anchors: RFC 5280 §6.1.1 (d), with the constraints of RFC 5937 §3.2 where a certificate says them.
 
+use super::conformance::AnchorConformance;
 use super::evidence::sha256;
 use super::name_constraints::{NameConstraintFault, Subtrees};
 use super::names::{self, PreparedName};
@@ -39,6 +40,7 @@ pub struct TrustAnchor {
     pub(crate) not_before: CertificateTime,
     pub(crate) not_after: CertificateTime,
     pub(crate) constraints: AnchorConstraints,
+    pub(crate) conformance: AnchorConformance,
 }
 
 impl fmt::Debug for TrustAnchor {
@@ -78,6 +80,7 @@ impl TrustAnchor {
             not_before: certificate.not_before(),
             not_after: certificate.not_after(),
             constraints: read_constraints(&certificate)?,
+            conformance: AnchorConformance::of(&certificate),
         })
     }
 

@@ -18,6 +18,27 @@ fn demand(holds: bool, what: &'static str, clause: &'static str) -> Result<(), F
     if holds { Ok(()) } else { Err(Fault::Conformance { what, clause }) }
 }
 
+/// An anchor's outcomes, found once: it is trusted as it is, but where it says something that readers
+/// understand differently it is not used.
+#[derive(Clone, Debug)]
+pub(crate) struct AnchorConformance {
+    usual: Result<(), Fault>,
+    strict: Result<(), Fault>,
+}
+
+impl AnchorConformance {
+    pub(crate) fn of(certificate: &Certificate<'_>) -> Self {
+        Self {
+            usual: check(certificate, Profile::Rfc5280),
+            strict: check(certificate, Profile::Rfc5280Strict),
+        }
+    }
+
+    pub(crate) fn outcome(&self, profile: Profile) -> Result<(), Fault> {
+        if profile == Profile::Rfc5280Strict { self.strict.clone() } else { self.usual.clone() }
+    }
+}
+
 /// Checks one certificate of a path.
 pub(crate) fn check(certificate: &Certificate<'_>, profile: Profile) -> Result<(), Fault> {
     let extensions = certificate.extensions();
@@ -25,7 +46,9 @@ pub(crate) fn check(certificate: &Certificate<'_>, profile: Profile) -> Result<(
     if names::is_empty(certificate.subject_der()) {
         demand(!extensions.is_authority(), "an authority has no name", "RFC 5280 §4.1.2.6")?;
         demand(
-            extensions.alternative_names.is_some_and(|names| names.critical),
+            extensions
+                .alternative_names
+                .is_some_and(|names| names.critical && !names.value.content.is_empty()),
             "the subject has no name and no critical subjectAltName",
             "RFC 5280 §4.2.1.6",
         )?;
@@ -84,21 +107,15 @@ fn check_strictly(certificate: &Certificate<'_>) -> Result<(), Fault> {
     if let Some(what) = extensions.lax_criticality {
         return Err(Fault::Conformance { what, clause: "RFC 5280 §4.2: not critical" });
     }
-    let is_self_signed = certificate.issuer_der() == certificate.subject_der();
-    demand(
-        extensions.authority_key_identifier.is_some() || is_self_signed,
-        "authorityKeyIdentifier is missing",
-        "RFC 5280 §4.2.1.1",
-    )?;
     if extensions.is_authority() {
         demand(
             extensions.subject_key_identifier.is_some(),
             "subjectKeyIdentifier of an authority is missing",
             "RFC 5280 §4.2.1.2",
         )?;
-        demand(extensions.key_usage.is_some(), "keyUsage of an authority is missing", "RFC 5280 §4.2.1.3")?;
     }
     let Some(list) = extensions.alternative_names else { return Ok(()) };
+    demand(!list.value.content.is_empty(), "subjectAltName without any name", "RFC 5280 §4.2.1.6")?;
     let mut rest = list.value.inside();
     while !rest.is_empty() {
         let name = GeneralName::read_alternative(rest.any("subjectAltName")?)?;
@@ -111,6 +128,18 @@ fn check_strictly(certificate: &Certificate<'_>) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// What [`Profile::Rfc5280Strict`] wants of a certificate below the anchor: a way to find its issuer's key.
+pub(crate) fn check_key_identifier(certificate: &Certificate<'_>, profile: Profile) -> Result<(), Fault> {
+    let is_self_signed = certificate.issuer_der() == certificate.subject_der();
+    demand(
+        profile != Profile::Rfc5280Strict
+            || certificate.extensions().authority_key_identifier.is_some()
+            || is_self_signed,
+        "authorityKeyIdentifier is missing",
+        "RFC 5280 §4.2.1.1",
+    )
 }
 
 /// RFC 1034 §3.5 as changed by RFC 1123 §2.1, with `*` as a whole first label (RFC 9525 §6.3); an address

@@ -8,10 +8,11 @@ use super::input::Question;
 use super::name_constraints::{NameState, Subtrees};
 use super::names;
 use super::policy::{AnyCountsAnyway, PolicyState, ValidPolicies};
-use super::profile::{Profile, ProfileFault};
+use super::profile::ProfileFault;
 use crate::asn1::time::CertificateTime;
 use crate::certificate::{Certificate, KeyUsage};
 use crate::oid;
+use crate::public_key::check_size;
 use std::borrow::Cow;
 
 /// Checks `path`, leaf first, below `anchor`.
@@ -34,6 +35,8 @@ pub(crate) fn walk<'a>(
     }
     let at_leaf = |fault: Fault| PathError { place: Place::Leaf, fault };
     let leaf = path.first().ok_or_else(|| at_leaf(Fault::NoAnchor))?;
+    // The keys above it have verified something, which a weak one cannot.
+    check_size(&leaf.spki).map_err(|error| at_leaf(error.into()))?;
     question.profile.check(leaf).map_err(|fault| at_leaf(fault.into()))?;
     let policies = state.policies.conclude(leaf, &question.initial_policies);
     policies.map_err(|fault| at_leaf(fault.into()))
@@ -61,10 +64,7 @@ fn check_anchor(anchor: &TrustAnchor, question: &Question) -> Result<(), Fault> 
             return Err(Fault::Purpose { wanted: wanted.to_string() });
         }
     }
-    if question.profile == Profile::Rfc5280Strict {
-        conformance::check(&Certificate::parse(&anchor.der)?, question.profile)?;
-    }
-    Ok(())
+    anchor.conformance.outcome(question.profile)
 }
 
 fn check_dates(
@@ -128,6 +128,7 @@ impl<'a> State<'a> {
             return Err(Fault::NotAnAuthority);
         }
         conformance::check(certificate, question.profile)?;
+        conformance::check_key_identifier(certificate, question.profile)?;
         let is_self_issued =
             position == Position::Before && names::same(certificate.subject_der(), certificate.issuer_der());
         // (b), (c)
