@@ -4,8 +4,15 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test may fail loudly; clippy does not see that the functions beside the tests are tests too"
 )]
 
+mod asked;
+mod forge;
+mod lists;
+mod paths;
 mod pkits;
+mod policies;
+mod responses;
 mod vectors;
