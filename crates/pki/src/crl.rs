@@ -5,6 +5,7 @@
 pub mod index;
 pub mod issue;
 pub mod list;
+mod table;
 
 pub use index::{CrlProblem, RevocationIndex};
 pub use issue::{CrlContents, RevokedEntry};

@@ -1,6 +1,7 @@
-//! A complete list, verified once, that answers by serial number.
+//! A complete list, verified once, that answers by serial number. How it is laid out: [`super::table`].
 
 use super::list::{CertificateList, ListEntry};
+use super::table::{Entry, EntryTable};
 use super::{CLOCK_DIFFERENCE_SECONDS_MAX, CrlNumber};
 use crate::asn1::read::Malformed;
 use crate::asn1::time::CertificateTime;
@@ -42,21 +43,26 @@ pub enum CrlProblem {
     },
 }
 
-/// One entry, packed: 28 octets, so that a million fit 28 MB.
-#[derive(Clone, Copy)]
-struct Entry {
-    serial: [u8; 21],
-    reason: u8,
-    at: u32,
-}
-
-/// A complete list, verified once, that answers by serial number in a binary search.
+/// A complete list, verified once, that answers by serial number.
 pub struct RevocationIndex {
     issuer: IssuerKeyId,
     number: CrlNumber,
     this_update: UnixSeconds,
     next_update: UnixSeconds,
-    entries: Vec<Entry>,
+    entries: EntryTable,
+}
+
+/// What an index says of a certificate, and what list it says it from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IndexAnswer {
+    /// The status.
+    pub status: Status,
+    /// Number of the list.
+    pub number: CrlNumber,
+    /// thisUpdate of the list.
+    pub this_update: UnixSeconds,
+    /// Seconds from then to the question; 0 if the list is dated ahead.
+    pub age_seconds: u64,
 }
 
 impl fmt::Debug for RevocationIndex {
@@ -126,13 +132,12 @@ impl RevocationIndex {
 
     /// Whether nothing is listed.
     pub const fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.len() == 0
     }
 
     /// The entry of a serial number: reason and date. The age of the list plays no part here.
     pub fn entry(&self, serial: &SerialNumber) -> Option<(RevocationReason, UnixSeconds)> {
-        let found = self.entries.binary_search_by(|entry| entry.serial.cmp(serial.sort_key())).ok()?;
-        let entry = self.entries.get(found)?;
+        let entry = self.entries.find(serial.sort_key())?;
         Some((RevocationReason::from_code(entry.reason.into()), UnixSeconds(entry.at.into())))
     }
 
@@ -142,6 +147,16 @@ impl RevocationIndex {
             self.status(path.serial(), now, age_seconds_max)
         } else {
             Status::Unknown(UnknownCause::OtherIssuer)
+        }
+    }
+
+    /// [`Self::status`], with the list's number and age: a revocation says how old its source is, too.
+    pub fn answer(&self, serial: &SerialNumber, now: UnixSeconds, age_seconds_max: u64) -> IndexAnswer {
+        IndexAnswer {
+            status: self.status(serial, now, age_seconds_max),
+            number: self.number,
+            this_update: self.this_update,
+            age_seconds: now.since(self.this_update),
         }
     }
 
@@ -207,23 +222,14 @@ fn choose_issuer<'t>(
     Err(outcome)
 }
 
-/// revokedCertificates: RFC 5280 §5.1.2.6. Sorted on the way out.
-fn read_entries(list: &CertificateList<'_>) -> Result<Vec<Entry>, CrlProblem> {
+/// revokedCertificates: RFC 5280 §5.1.2.6.
+fn read_entries(list: &CertificateList<'_>) -> Result<EntryTable, CrlProblem> {
     // 38 octets is the usual entry with a reason; smaller ones only make the vector grow once.
     let mut entries = Vec::with_capacity(list.entry_octets() / 38 + 1);
-    let mut sorted = true;
     for entry in list.entries() {
-        let entry = pack(&entry?)?;
-        sorted &= entries.last().is_none_or(|last: &Entry| last.serial < entry.serial);
-        entries.push(entry);
+        entries.push(pack(&entry?)?);
     }
-    if !sorted {
-        // A serial listed twice keeps its latest entry.
-        entries.sort_unstable_by(|a, b| a.serial.cmp(&b.serial).then(b.at.cmp(&a.at)));
-        entries.dedup_by(|later, first| later.serial == first.serial);
-    }
-    entries.shrink_to_fit();
-    Ok(entries)
+    Ok(EntryTable::new(entries))
 }
 
 fn pack(entry: &ListEntry<'_>) -> Result<Entry, CrlProblem> {
