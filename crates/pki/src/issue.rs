@@ -36,6 +36,9 @@ pub enum IssueError {
     /// The authority's certificate is for another key, or not an authority's.
     #[error("the authority's certificate does not belong to this key, or is not an authority's")]
     NotThisAuthority,
+    /// The certificate is for another key, or does not let its holder sign OCSP responses.
+    #[error("the certificate does not make this key a signer of OCSP responses")]
+    NotADelegate,
 }
 
 impl From<PublicKeyError> for IssueError {
@@ -136,9 +139,9 @@ impl IssuingAuthority {
             LeafProfile::JpkiAuth { .. } | LeafProfile::JpkiSign { .. } | LeafProfile::Hpki { .. } => {
                 SignatureAlgorithm::RsaPkcs1Sha256
             }
-            LeafProfile::TlsServer { .. } | LeafProfile::TlsClient { .. } => {
-                SignatureAlgorithm::EcdsaP256Sha256
-            }
+            LeafProfile::TlsServer { .. }
+            | LeafProfile::TlsClient { .. }
+            | LeafProfile::OcspDelegate { .. } => SignatureAlgorithm::EcdsaP256Sha256,
         };
         if VerifyingKey::from_spki_der(subject_spki)?.algorithm() != wanted {
             return Err(IssueError::SubjectKey);

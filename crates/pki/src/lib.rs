@@ -12,6 +12,7 @@
 //! | [`hc_role`] | the healthcare role of a health professional's certificate |
 //! | [`profile`], [`issue`] | the shapes of certificates, and an authority that issues them |
 //! | [`revocation`], [`crl`] | reasons, revocation lists, [`crl::RevocationIndex`] |
+//! | [`ocsp`] | online status: requests read, responses signed |
 //! | [`validate`] | certificate → [`validate::PathGood`] → [`validate::CertificateGood`] |
 //! | [`pem`] | RFC 7468 text |
 //!

@@ -1,40 +1,204 @@
-//! OCSP responses as they came: RFC 6960 §4.2. Reading decides nothing; [`crate::validate`] decides.
+//! Online status: RFC 6960, its profile for many requests (RFC 5019) and its nonce (RFC 9654). Reading and
+//! writing decide nothing; what a relying party makes of a response is [`crate::validate`]'s business.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`request`] | a strict reader of requests, and a writer for those who ask |
+//! | [`response`] | [`response::OcspDelegate`], which signs answers, and the refusals that nobody signs |
+//! | [`OcspResponse`] | a response as a relying party got it, read and not yet believed |
+//!
+//! Issuers are named by hashes (RFC 6960 §4.1.1). SHA-1 is one of them, because every client in the
+//! field uses it there; it names an issuer among the few that are served, and protects nothing.
+
+pub(crate) mod read;
+pub mod request;
+pub mod response;
+
+pub use read::OcspResponse;
 
 use crate::asn1::read::{Malformed, Reader, Tlv};
-use crate::asn1::tag;
-use crate::asn1::time::CertificateTime;
+use crate::asn1::{tag, write};
 use crate::certificate::Certificate;
-use crate::extension::{RawExtension, UnknownCritical};
 use crate::oid;
-use crate::revocation::RevocationReason;
 use crate::serial::SerialNumber;
 use aws_lc_rs::digest;
+use der::asn1::ObjectIdentifier;
+use std::fmt;
 
-/// OCSPResponseStatus: RFC 6960 §4.2.1.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The hash by which a request names an issuer: RFC 6960 §4.1.1, RFC 5019bis §3.1.1.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CertIdHash {
+    /// 20 octets; what clients send unless told otherwise.
+    Sha1,
+    /// 32 octets.
+    Sha256,
+    /// 48 octets.
+    Sha384,
+    /// 64 octets.
+    Sha512,
+}
+
+impl CertIdHash {
+    /// Every hash that is understood.
+    pub const ALL: [Self; 4] = [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512];
+
+    const fn oid(self) -> ObjectIdentifier {
+        match self {
+            Self::Sha1 => oid::SHA1,
+            Self::Sha256 => oid::SHA256,
+            Self::Sha384 => oid::SHA384,
+            Self::Sha512 => oid::SHA512,
+        }
+    }
+
+    fn of(self, bytes: &[u8]) -> Vec<u8> {
+        let algorithm = match self {
+            Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha256 => &digest::SHA256,
+            Self::Sha384 => &digest::SHA384,
+            Self::Sha512 => &digest::SHA512,
+        };
+        digest::digest(algorithm, bytes).as_ref().to_vec()
+    }
+}
+
+/// Which certificate a request is about: RFC 6960 §4.1.1. A serial leads to a person: `Debug` shows none.
+#[derive(Clone, Copy)]
+pub struct CertId<'a> {
+    hash: Option<CertIdHash>,
+    issuer_name_hash: &'a [u8],
+    issuer_key_hash: &'a [u8],
+    serial: SerialNumber,
+    raw: &'a [u8],
+}
+
+impl fmt::Debug for CertId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertId").field("hash", &self.hash).finish_non_exhaustive()
+    }
+}
+
+impl<'a> CertId<'a> {
+    fn read(tlv: &Tlv<'a>) -> Result<Self, Malformed> {
+        let mut fields = tlv.inside();
+        let mut algorithm = fields.expect(tag::SEQUENCE, "hashAlgorithm")?.inside();
+        let kind = algorithm.expect(tag::OID, "hashAlgorithm")?;
+        if !algorithm.is_empty() {
+            // RFC 5754 §2: absent and NULL parameters are both in use and mean the same.
+            let parameters = algorithm.expect(tag::NULL, "hashAlgorithm")?;
+            if !parameters.content.is_empty() {
+                return Err(parameters.malformed("hashAlgorithm"));
+            }
+        }
+        algorithm.finish("hashAlgorithm")?;
+        let hash = CertIdHash::ALL.into_iter().find(|hash| hash.oid().as_bytes() == kind.content);
+        let issuer_name_hash = fields.expect(tag::OCTET_STRING, "issuerNameHash")?.content;
+        let issuer_key_hash = fields.expect(tag::OCTET_STRING, "issuerKeyHash")?.content;
+        let serial = SerialNumber::read(&fields.expect(tag::INTEGER, "serialNumber")?, "serialNumber")?;
+        fields.finish("certID")?;
+        Ok(Self { hash, issuer_name_hash, issuer_key_hash, serial, raw: tlv.raw })
+    }
+
+    /// Whether it was made from this issuer name (in DER) and these octets of the issuer's subjectPublicKey.
+    pub(crate) fn is_of(&self, issuer_name: &[u8], issuer_key: &[u8]) -> bool {
+        self.hash.is_some_and(|hash| {
+            hash.of(issuer_name) == self.issuer_name_hash && hash.of(issuer_key) == self.issuer_key_hash
+        })
+    }
+
+    /// The hash that names the issuer; `None` for one that is not understood here.
+    pub const fn hash(&self) -> Option<CertIdHash> {
+        self.hash
+    }
+
+    /// Serial number of the certificate asked about.
+    pub const fn serial(&self) -> &SerialNumber {
+        &self.serial
+    }
+
+    /// The DER as it came. A response repeats it octet for octet, so that every client finds itself again.
+    pub const fn as_der(&self) -> &'a [u8] {
+        self.raw
+    }
+}
+
+/// The names that requests may give one issuer, computed once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IssuerHashes {
+    hashes: [(CertIdHash, Vec<u8>, Vec<u8>); 4],
+}
+
+impl IssuerHashes {
+    /// From the issuer's certificate: hashes of its subject name in DER and of its public key's bits
+    /// (RFC 6960 §4.1.1: without tag, length and the count of unused bits).
+    ///
+    /// # Errors
+    /// The bytes are not a certificate.
+    pub fn of_certificate(der: &[u8]) -> Result<Self, Malformed> {
+        let certificate = Certificate::parse(der)?;
+        let bits = key_bits(certificate.spki_der())?;
+        let hashes = CertIdHash::ALL.map(|hash| (hash, hash.of(certificate.subject_der()), hash.of(bits)));
+        Ok(Self { hashes })
+    }
+
+    /// Whether `id` names this issuer.
+    pub fn matches(&self, id: &CertId<'_>) -> bool {
+        self.hashes.iter().any(|(hash, name, key)| {
+            id.hash == Some(*hash) && id.issuer_name_hash == name && id.issuer_key_hash == key
+        })
+    }
+
+    /// The CertID of a certificate of this issuer, in DER: what goes into a request. Parameters are NULL
+    /// for SHA-1, as everybody writes it, and absent for the others (RFC 5754 §2).
+    pub fn cert_id_der(&self, hash: CertIdHash, serial: &SerialNumber) -> Vec<u8> {
+        let (name, key) = self
+            .hashes
+            .iter()
+            .find(|(known, _, _)| *known == hash)
+            .map_or((&[][..], &[][..]), |(_, name, key)| (name, key));
+        let parameters: &[u8] = if hash == CertIdHash::Sha1 { &[tag::NULL, 0] } else { &[] };
+        write::sequence(&[
+            &write::sequence(&[&write::oid(&hash.oid()), parameters]),
+            &write::tlv(tag::OCTET_STRING, name),
+            &write::tlv(tag::OCTET_STRING, key),
+            &write::tlv(tag::INTEGER, serial.as_bytes()),
+        ])
+    }
+}
+
+/// The octets of subjectPublicKey inside a SubjectPublicKeyInfo.
+fn key_bits(spki: &[u8]) -> Result<&[u8], Malformed> {
+    let mut fields = Reader::only_sequence(spki, "subjectPublicKeyInfo")?;
+    fields.expect(tag::SEQUENCE, "algorithm")?;
+    fields.expect(tag::BIT_STRING, "subjectPublicKey")?.whole_octets("subjectPublicKey")
+}
+
+/// responseStatus: RFC 6960 §4.2.1. All but the first are sent unsigned.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ResponseStatus {
-    /// successful (0): there is an answer inside.
+    /// `successful` (0).
     Successful,
-    /// malformedRequest (1).
+    /// `malformedRequest` (1): not an OCSP request, or a nonce of a length that RFC 9654 §2.1 refuses.
     MalformedRequest,
-    /// internalError (2).
+    /// `internalError` (2).
     InternalError,
-    /// tryLater (3).
+    /// `tryLater` (3).
     TryLater,
-    /// sigRequired (5).
-    SignatureRequired,
-    /// unauthorized (6).
+    /// `sigRequired` (5).
+    SigRequired,
+    /// `unauthorized` (6): this responder cannot answer with authority (RFC 5019 §2.2.3).
     Unauthorized,
 }
 
 impl ResponseStatus {
-    const ALL: [(u32, Self); 6] = [
-        (0, Self::Successful),
-        (1, Self::MalformedRequest),
-        (2, Self::InternalError),
-        (3, Self::TryLater),
-        (5, Self::SignatureRequired),
-        (6, Self::Unauthorized),
+    /// Every status, in the order of its number.
+    pub const ALL: [Self; 6] = [
+        Self::Successful,
+        Self::MalformedRequest,
+        Self::InternalError,
+        Self::TryLater,
+        Self::SigRequired,
+        Self::Unauthorized,
     ];
 
     /// The identifier of RFC 6960 §4.2.1.
@@ -44,308 +208,23 @@ impl ResponseStatus {
             Self::MalformedRequest => "malformedRequest",
             Self::InternalError => "internalError",
             Self::TryLater => "tryLater",
-            Self::SignatureRequired => "sigRequired",
+            Self::SigRequired => "sigRequired",
             Self::Unauthorized => "unauthorized",
         }
     }
-}
 
-/// Who answers: RFC 6960 §4.2.1, ResponderID.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum ResponderId<'a> {
-    /// The responder's name in DER.
-    Name(&'a [u8]),
-    /// SHA-1 of the responder's subjectPublicKey.
-    Key(&'a [u8]),
-}
-
-/// Which certificate an answer is about: RFC 6960 §4.1.1, CertID.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CertId<'a> {
-    digest: Option<&'static digest::Algorithm>,
-    name_hash: &'a [u8],
-    key_hash: &'a [u8],
-    pub(crate) serial: SerialNumber,
-}
-
-impl CertId<'_> {
-    /// Whether it was made from this issuer name (in DER) and these octets of the issuer's subjectPublicKey.
-    pub(crate) fn is_of(&self, issuer_name: &[u8], issuer_key: &[u8]) -> bool {
-        self.digest.is_some_and(|algorithm| {
-            digest::digest(algorithm, issuer_name).as_ref() == self.name_hash
-                && digest::digest(algorithm, issuer_key).as_ref() == self.key_hash
-        })
-    }
-}
-
-/// CertStatus: RFC 6960 §4.2.1.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum CertStatus {
-    Good,
-    Revoked { at: CertificateTime, reason: RevocationReason },
-    Unknown,
-}
-
-/// SingleResponse: RFC 6960 §4.2.1.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SingleResponse<'a> {
-    pub(crate) id: CertId<'a>,
-    pub(crate) status: CertStatus,
-    pub(crate) this_update: CertificateTime,
-    pub(crate) next_update: Option<CertificateTime>,
-    pub(crate) unknown_critical: Option<UnknownCritical<'a>>,
-}
-
-/// BasicOCSPResponse: RFC 6960 §4.2.1.
-#[derive(Clone, Debug)]
-pub(crate) struct BasicResponse<'a> {
-    pub(crate) tbs: Tlv<'a>,
-    pub(crate) signature_algorithm: Tlv<'a>,
-    pub(crate) signature: &'a [u8],
-    pub(crate) responder: ResponderId<'a>,
-    pub(crate) produced_at: CertificateTime,
-    pub(crate) singles: Vec<SingleResponse<'a>>,
-    pub(crate) nonce: Option<&'a [u8]>,
-    pub(crate) unknown_critical: Option<UnknownCritical<'a>>,
-    certificates: Vec<Certificate<'a>>,
-}
-
-/// An OCSP response, read but not yet believed.
-#[derive(Clone, Debug)]
-pub struct OcspResponse<'a> {
-    status: ResponseStatus,
-    pub(crate) basic: Option<BasicResponse<'a>>,
-}
-
-impl<'a> OcspResponse<'a> {
-    /// Reads one DER response that fills `der`: RFC 6960 §4.2.1.
-    ///
-    /// # Errors
-    /// Anything that is not DER, not an OCSP response of the basic type, or is followed by other data.
-    pub fn parse(der: &'a [u8]) -> Result<Self, Malformed> {
-        let mut fields = Reader::only_sequence(der, "OCSPResponse")?;
-        let code = fields.expect(tag::ENUMERATED, "responseStatus")?;
-        let number = code.small_unsigned("responseStatus")?;
-        let status = ResponseStatus::ALL.into_iter().find(|(known, _)| *known == number);
-        let (_, status) = status.ok_or_else(|| code.malformed("responseStatus"))?;
-        let wrapper = fields.optional(tag::context_constructed(0), "responseBytes")?;
-        fields.finish("OCSPResponse")?;
-        let Some(wrapper) = wrapper else {
-            // RFC 6960 §4.2.1: only an error has no answer inside.
-            return if status == ResponseStatus::Successful {
-                Err(code.malformed("responseBytes"))
-            } else {
-                Ok(Self { status, basic: None })
-            };
-        };
-        let mut outer = wrapper.inside();
-        let mut bytes = outer.expect(tag::SEQUENCE, "responseBytes")?.inside();
-        outer.finish("responseBytes")?;
-        let kind = bytes.expect(tag::OID, "responseType")?;
-        let octets = bytes.expect(tag::OCTET_STRING, "response")?;
-        bytes.finish("responseBytes")?;
-        if kind.content != oid::OCSP_BASIC.as_bytes() {
-            return Err(kind.malformed("responseType"));
-        }
-        let mut inside = octets.inside();
-        let basic = BasicResponse::read(&inside.expect(tag::SEQUENCE, "basicOCSPResponse")?)?;
-        inside.finish("basicOCSPResponse")?;
-        Ok(Self { status, basic: Some(basic) })
-    }
-
-    /// Whether there is an answer, and if not why not.
-    pub const fn status(&self) -> ResponseStatus {
-        self.status
-    }
-
-    /// Certificates that came with the answer.
-    pub(crate) fn certificates(&self) -> impl Iterator<Item = &Certificate<'a>> {
-        self.basic.iter().flat_map(|basic| basic.certificates.iter())
-    }
-}
-
-impl<'a> BasicResponse<'a> {
-    fn read(outer: &Tlv<'a>) -> Result<Self, Malformed> {
-        let mut fields = outer.inside();
-        let tbs = fields.expect(tag::SEQUENCE, "tbsResponseData")?;
-        let signature_algorithm = fields.expect(tag::SEQUENCE, "signatureAlgorithm")?;
-        let signature = fields.expect(tag::BIT_STRING, "signature")?.whole_octets("signature")?;
-        let certificates = match fields.optional(tag::context_constructed(0), "certs")? {
-            None => Vec::new(),
-            Some(wrapper) => read_certificates(&wrapper)?,
-        };
-        fields.finish("basicOCSPResponse")?;
-
-        let mut data = tbs.inside();
-        if let Some(version) = data.optional(tag::context_constructed(0), "version")? {
-            // DEFAULT v1 is never encoded (X.690 §11.5), and there is no other version.
-            return Err(version.malformed("version"));
-        }
-        let responder = read_responder(&mut data)?;
-        let produced = data.expect(tag::GENERALIZED_TIME, "producedAt")?;
-        let produced_at = CertificateTime::read(&produced, "producedAt")?;
-        let list = data.expect(tag::SEQUENCE, "responses")?;
-        let mut singles = Vec::new();
-        let mut rest = list.inside();
-        while !rest.is_empty() {
-            singles.push(SingleResponse::read(&rest.expect(tag::SEQUENCE, "singleResponse")?)?);
-        }
-        let extensions = data.optional(tag::context_constructed(1), "responseExtensions")?;
-        data.finish("tbsResponseData")?;
-        let mut nonce = None;
-        let unknown_critical = read_extensions(extensions.as_ref(), |extension| {
-            if extension.kind.content == oid::OCSP_NONCE.as_bytes() {
-                // RFC 8954 §2.1: an OCTET STRING. RFC 2560 did not say, and some write bare octets.
-                let wrapped = extension.only(tag::OCTET_STRING, "nonce");
-                nonce = Some(wrapped.map_or_else(|_| extension.octets(), |nonce| nonce.content));
-                return Ok(true);
-            }
-            Ok(false)
-        })?;
-        Ok(Self {
-            tbs,
-            signature_algorithm,
-            signature,
-            responder,
-            produced_at,
-            singles,
-            nonce,
-            unknown_critical,
-            certificates,
-        })
-    }
-}
-
-/// Certificates that cannot be read are of no use, and do no harm.
-fn read_certificates<'a>(wrapper: &Tlv<'a>) -> Result<Vec<Certificate<'a>>, Malformed> {
-    let mut outer = wrapper.inside();
-    let mut list = outer.expect(tag::SEQUENCE, "certs")?.inside();
-    outer.finish("certs")?;
-    let mut certificates = Vec::new();
-    while !list.is_empty() {
-        certificates.extend(Certificate::parse(list.expect(tag::SEQUENCE, "certs")?.raw).ok());
-    }
-    Ok(certificates)
-}
-
-fn read_responder<'a>(data: &mut Reader<'a>) -> Result<ResponderId<'a>, Malformed> {
-    let choice = data.any("responderID")?;
-    let mut inside = choice.inside();
-    let responder = if choice.tag == tag::context_constructed(1) {
-        ResponderId::Name(inside.expect(tag::SEQUENCE, "responderID")?.raw)
-    } else if choice.tag == tag::context_constructed(2) {
-        ResponderId::Key(inside.expect(tag::OCTET_STRING, "responderID")?.content)
-    } else {
-        return Err(choice.malformed("responderID"));
-    };
-    inside.finish("responderID")?;
-    Ok(responder)
-}
-
-impl<'a> SingleResponse<'a> {
-    fn read(single: &Tlv<'a>) -> Result<Self, Malformed> {
-        let mut fields = single.inside();
-        let id = CertId::read(&fields.expect(tag::SEQUENCE, "certID")?)?;
-        let status = CertStatus::read(&fields.any("certStatus")?)?;
-        let this = fields.expect(tag::GENERALIZED_TIME, "thisUpdate")?;
-        let this_update = CertificateTime::read(&this, "thisUpdate")?;
-        let next_update = match fields.optional(tag::context_constructed(0), "nextUpdate")? {
-            None => None,
-            Some(wrapper) => {
-                let mut inside = wrapper.inside();
-                let next = inside.expect(tag::GENERALIZED_TIME, "nextUpdate")?;
-                inside.finish("nextUpdate")?;
-                Some(CertificateTime::read(&next, "nextUpdate")?)
-            }
-        };
-        let extensions = fields.optional(tag::context_constructed(1), "singleExtensions")?;
-        fields.finish("singleResponse")?;
-        let unknown_critical = read_extensions(extensions.as_ref(), |_| Ok(false))?;
-        Ok(Self { id, status, this_update, next_update, unknown_critical })
-    }
-}
-
-impl<'a> CertId<'a> {
-    fn read(id: &Tlv<'a>) -> Result<Self, Malformed> {
-        let mut fields = id.inside();
-        let mut algorithm = fields.expect(tag::SEQUENCE, "hashAlgorithm")?.inside();
-        let name = algorithm.object_identifier("hashAlgorithm")?;
-        algorithm.optional(tag::NULL, "hashAlgorithm")?;
-        algorithm.finish("hashAlgorithm")?;
-        let name_hash = fields.expect(tag::OCTET_STRING, "issuerNameHash")?.content;
-        let key_hash = fields.expect(tag::OCTET_STRING, "issuerKeyHash")?.content;
-        let serial = SerialNumber::read(&fields.expect(tag::INTEGER, "serialNumber")?, "serialNumber")?;
-        fields.finish("certID")?;
-        // SHA-1 only names an issuer here; nothing rests on its collisions (RFC 6960 §4.3).
-        let digest = [
-            (oid::SHA1, &digest::SHA1_FOR_LEGACY_USE_ONLY),
-            (oid::SHA256, &digest::SHA256),
-            (oid::SHA384, &digest::SHA384),
-            (oid::SHA512, &digest::SHA512),
-        ]
-        .into_iter()
-        .find(|(known, _)| known.as_bytes() == name)
-        .map(|(_, algorithm)| algorithm);
-        Ok(Self { digest, name_hash, key_hash, serial })
-    }
-}
-
-impl CertStatus {
-    fn read(choice: &Tlv<'_>) -> Result<Self, Malformed> {
-        let fault = || choice.malformed("certStatus");
-        if choice.tag == tag::context(0) && choice.content.is_empty() {
-            return Ok(Self::Good);
-        }
-        if choice.tag == tag::context(2) && choice.content.is_empty() {
-            return Ok(Self::Unknown);
-        }
-        if choice.tag != tag::context_constructed(1) {
-            return Err(fault());
-        }
-        let mut fields = choice.inside();
-        let time = fields.expect(tag::GENERALIZED_TIME, "revocationTime")?;
-        let at = CertificateTime::read(&time, "revocationTime")?;
-        let reason = match fields.optional(tag::context_constructed(0), "revocationReason")? {
-            None => RevocationReason::Unspecified,
-            Some(wrapper) => {
-                let mut inside = wrapper.inside();
-                let code = inside.expect(tag::ENUMERATED, "revocationReason")?;
-                inside.finish("revocationReason")?;
-                RevocationReason::from_code(code.small_unsigned("revocationReason")?)
-            }
-        };
-        fields.finish("revokedInfo")?;
-        if reason == RevocationReason::RemoveFromCrl {
-            // A list's word; an answer about one certificate would say good.
-            return Err(fault());
-        }
-        Ok(Self::Revoked { at, reason })
-    }
-}
-
-/// Reads an extension list; `take` says whether it knows the extension.
-fn read_extensions<'a>(
-    wrapper: Option<&Tlv<'a>>,
-    mut take: impl FnMut(&RawExtension<'a>) -> Result<bool, Malformed>,
-) -> Result<Option<UnknownCritical<'a>>, Malformed> {
-    let Some(wrapper) = wrapper else { return Ok(None) };
-    let mut outer = wrapper.inside();
-    let list = outer.expect(tag::SEQUENCE, "extensions")?;
-    outer.finish("extensions")?;
-    let mut rest = list.inside();
-    let mut seen: Vec<&[u8]> = Vec::new();
-    let mut unknown = None;
-    while !rest.is_empty() {
-        let extension = RawExtension::read(&mut rest)?;
-        let kind = extension.kind.content;
-        if seen.contains(&kind) || seen.len() >= 64 {
-            return Err(extension.kind.malformed("repeated extension"));
-        }
-        seen.push(kind);
-        if !take(&extension)? && extension.critical {
-            let identifier = extension.kind.object_identifier("extnID")?;
-            unknown.get_or_insert(UnknownCritical { identifier, offset: extension.kind.offset });
+    /// The ENUMERATED value.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Successful => 0,
+            Self::MalformedRequest => 1,
+            Self::InternalError => 2,
+            Self::TryLater => 3,
+            Self::SigRequired => 5,
+            Self::Unauthorized => 6,
         }
     }
-    Ok(unknown)
 }
+
+#[cfg(test)]
+mod tests;

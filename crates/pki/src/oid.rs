@@ -53,6 +53,7 @@ oids! {
     /// id-Ed25519, RFC 8410 §3.
     ED25519 = "1.3.101.112";
 
+
     /// commonName, X.520.
     COMMON_NAME = "2.5.4.3";
     /// serialNumber of a subject (not of a certificate), X.520.
@@ -118,6 +119,14 @@ oids! {
     AUTHORITY_INFO_ACCESS = "1.3.6.1.5.5.7.1.1";
     /// id-ad-ocsp, RFC 5280 §4.2.2.1.
     ACCESS_OCSP = "1.3.6.1.5.5.7.48.1";
+    /// id-pkix-ocsp-basic, RFC 6960 §4.2.1.
+    OCSP_BASIC = "1.3.6.1.5.5.7.48.1.1";
+    /// id-pkix-ocsp-nonce, RFC 9654 §2.1.
+    OCSP_NONCE = "1.3.6.1.5.5.7.48.1.2";
+    /// id-pkix-ocsp-response, RFC 6960 §4.4.3: the kinds of response that a client takes.
+    OCSP_ACCEPTABLE_RESPONSES = "1.3.6.1.5.5.7.48.1.4";
+    /// id-pkix-ocsp-nocheck, RFC 6960 §4.2.2.2.1.
+    OCSP_NOCHECK = "1.3.6.1.5.5.7.48.1.5";
     /// id-qt-cps, RFC 5280 §4.2.1.4.
     QUALIFIER_CPS = "1.3.6.1.5.5.7.2.1";
     /// id-qt-unotice, RFC 5280 §4.2.1.4.
@@ -134,10 +143,6 @@ oids! {
     TIME_STAMPING = "1.3.6.1.5.5.7.3.8";
     /// id-kp-OCSPSigning, RFC 6960 §4.2.2.2.
     OCSP_SIGNING = "1.3.6.1.5.5.7.3.9";
-    /// id-pkix-ocsp-basic, RFC 6960 §4.2.1.
-    OCSP_BASIC = "1.3.6.1.5.5.7.48.1.1";
-    /// id-pkix-ocsp-nonce, RFC 6960 §4.4.1, RFC 8954.
-    OCSP_NONCE = "1.3.6.1.5.5.7.48.1.2";
     /// id-pkix-ocsp-nocheck, RFC 6960 §4.2.2.2.1.
     OCSP_NO_CHECK = "1.3.6.1.5.5.7.48.1.5";
     /// id-on-SmtpUTF8Mailbox, RFC 9598 §3.

@@ -329,6 +329,12 @@ pub enum LeafProfile<'a> {
         /// `CN`: which terminal of the institution.
         terminal_name: &'a str,
     },
+    /// Signs OCSP responses in the authority's place: RFC 6960 §4.2.2.2. It is not to be looked up itself
+    /// (§4.2.2.2.1), so it has to be short-lived.
+    OcspDelegate {
+        /// `CN`.
+        common_name: &'a str,
+    },
 }
 
 impl LeafProfile<'_> {
@@ -345,7 +351,7 @@ impl LeafProfile<'_> {
                 (NameAttribute::CommonName, common_name),
             ]),
             Self::Hpki { holder, .. } => holder.subject(),
-            Self::TlsServer { common_name, .. } => {
+            Self::TlsServer { common_name, .. } | Self::OcspDelegate { common_name } => {
                 DistinguishedName::new(&[C, (NameAttribute::CommonName, common_name)])
             }
             Self::TlsClient { institution_name, institution_code, terminal_name } => {
@@ -393,6 +399,11 @@ impl LeafProfile<'_> {
             Self::TlsClient { .. } => {
                 extensions.push(key_usage(KeyUsage::DIGITAL_SIGNATURE));
                 extensions.push(extended_key_usage(&oid::CLIENT_AUTH));
+            }
+            Self::OcspDelegate { .. } => {
+                extensions.push(key_usage(KeyUsage::DIGITAL_SIGNATURE));
+                extensions.push(extended_key_usage(&oid::OCSP_SIGNING));
+                extensions.push(extension(&oid::OCSP_NOCHECK, Criticality::NonCritical, &[tag::NULL, 0]));
             }
         }
         if let Some(names) = issuer_alternative_names {

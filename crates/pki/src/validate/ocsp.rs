@@ -9,7 +9,7 @@ use super::profile::Profile;
 use super::session::{Session, Signed, SignedBy, Subject};
 use super::status::{Age, Finding, more_telling, revoked};
 use super::walk::walk;
-use crate::ocsp::{BasicResponse, CertStatus, ResponderId, SingleResponse};
+use crate::ocsp::read::{BasicResponse, CertStatus, ResponderId, SingleResponse};
 use crate::revocation::{Status, UnknownCause};
 use aws_lc_rs::digest;
 
@@ -31,7 +31,7 @@ pub(crate) fn find(
         let Some(basic) = session.responses.get(place).and_then(|response| response.basic.as_ref()) else {
             continue;
         };
-        for single in basic.singles.iter().filter(|single| single.id.serial == *certificate.serial()) {
+        for single in basic.singles.iter().filter(|single| single.id.serial() == certificate.serial()) {
             let is_of = |octets: &[u8]| single.id.is_of(certificate.issuer_der(), octets);
             let is_ours = session.with_key(issuer, |key| is_of(key.key_octets())).unwrap_or(false);
             let outcome = if is_ours {
