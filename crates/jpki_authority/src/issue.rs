@@ -83,7 +83,12 @@ impl Authority {
         let municipality = &person.municipality;
 
         let common_name = profile::auth_common_name(municipality, entropy);
-        let shape = LeafProfile::JpkiAuth { common_name: &common_name, municipality, ocsp_uri: None };
+        let shape = LeafProfile::JpkiAuth {
+            common_name: &common_name,
+            municipality,
+            ocsp_uri: None,
+            list_place: None,
+        };
         let card_holder_auth = self.issue_one(
             CertificateKind::CardHolderAuth,
             &shape,
@@ -105,6 +110,7 @@ impl Authority {
                     common_name: &common_name,
                     municipality,
                     attributes: &attributes,
+                    list_place: None,
                 };
                 Some(self.issue_one(CertificateKind::DocumentSignature, &shape, serial, validity, spki)?)
             }

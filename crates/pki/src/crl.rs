@@ -8,7 +8,7 @@ pub mod list;
 mod table;
 
 pub use index::{CrlProblem, RevocationIndex};
-pub use issue::{CrlContents, RevokedEntry};
+pub use issue::{CrlContents, ListPlace, ListShape, RevokedEntry};
 
 use crate::asn1::read::{Malformed, Tlv};
 use std::fmt;

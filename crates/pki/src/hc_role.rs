@@ -17,13 +17,9 @@
 
 use crate::asn1::read::{Malformed, Reader, Tlv};
 use crate::asn1::{tag, write};
-use crate::oid;
+use crate::oid::{self, HEALTHCARE_ACTOR, SUBJECT_DIRECTORY_ATTRIBUTES};
 use der::asn1::ObjectIdentifier;
 
-/// subjectDirectoryAttributes, RFC 5280 §4.2.1.8.
-const SUBJECT_DIRECTORY_ATTRIBUTES: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.9");
-/// id-hcpki-at-healthcareactor, ISO 17090-2 §6.3.6.
-const HEALTHCARE_ACTOR: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.0.17090.0.1");
 /// id-jhpki-cdata, the words of the Japanese healthcare PKI: to know it when it is read. What is issued
 /// here names [`oid::HPKI_CODED_DATA`].
 const JAPANESE_HPKI_CODED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.392.100495.1.6.1.1");

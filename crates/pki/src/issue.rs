@@ -1,8 +1,9 @@
-//! An authority that issues: RFC 5280 §4.
+//! An authority that issues: RFC 5280 §4. Everything it signs has passed [`crate::lint`] first.
 
 use crate::asn1::read::Malformed;
 use crate::asn1::{tag, write};
 use crate::certificate::Certificate;
+use crate::lint::{self, CertificateRules, LintError, Linted, Shape};
 use crate::name::{DistinguishedName, NameError};
 use crate::oid;
 use crate::profile::{AuthorityProfile, Criticality, LeafProfile, Validity, extension};
@@ -39,6 +40,9 @@ pub enum IssueError {
     /// The certificate is for another key, or does not let its holder sign OCSP responses.
     #[error("the certificate does not make this key a signer of OCSP responses")]
     NotADelegate,
+    /// The lint found an error in what was about to be signed.
+    #[error("not signed: {0}")]
+    Lint(#[from] LintError),
 }
 
 impl From<PublicKeyError> for IssueError {
@@ -84,7 +88,14 @@ impl IssuingAuthority {
         extensions.push(subject_key_identifier(&key_identifier));
         let contents =
             Contents { serial, issuer: &name, validity, subject: &name, spki: signer.spki_der(), extensions };
-        let certificate = contents.sign(signer.as_ref())?;
+        let rules = CertificateRules {
+            issuer: &name,
+            key_identifier: &key_identifier,
+            algorithm: signer.algorithm(),
+            issuer_validity: None,
+            shape: Shape::Authority,
+        };
+        let certificate = contents.sign(signer.as_ref(), &rules)?;
         Self::from_certificate(certificate, signer)
     }
 
@@ -151,6 +162,7 @@ impl IssuingAuthority {
         extensions.push(self.authority_key_identifier());
         extensions.push(subject_key_identifier(&key_identifier(subject_spki)));
         let subject = profile.subject()?;
+        let rules = self.rules(Shape::of(profile));
         Contents {
             serial,
             issuer: &self.subject,
@@ -159,7 +171,7 @@ impl IssuingAuthority {
             spki: subject_spki,
             extensions,
         }
-        .sign(self.signer.as_ref())
+        .sign(self.signer.as_ref(), &rules)
     }
 
     /// Issues the certificate of an authority under this one; [`Self::from_certificate`] takes it up with
@@ -182,8 +194,20 @@ impl IssuingAuthority {
         extensions.push(self.authority_key_identifier());
         extensions.push(subject_key_identifier(&key_identifier(subject_spki)));
         let issuer = &self.subject;
+        let rules = self.rules(Shape::SubordinateAuthority);
         Contents { serial, issuer, validity, subject: &subject, spki: subject_spki, extensions }
-            .sign(self.signer.as_ref())
+            .sign(self.signer.as_ref(), &rules)
+    }
+
+    /// What the lint holds a certificate of this shape against.
+    fn rules(&self, shape: Shape) -> CertificateRules<'_> {
+        CertificateRules {
+            issuer: &self.subject,
+            key_identifier: &self.key_identifier,
+            algorithm: self.signer.algorithm(),
+            issuer_validity: Some(self.validity_seconds),
+            shape,
+        }
     }
 
     /// Nothing that is issued may live before or after the authority's own certificate.
@@ -207,23 +231,41 @@ impl IssuingAuthority {
     }
 
     /// Wraps a signed part: RFC 5280 §4.1.1, §5.1.1.
-    pub(crate) fn sign(&self, tbs: &[u8]) -> Result<Vec<u8>, IssueError> {
-        seal(tbs, self.signer.as_ref())
+    pub(crate) fn sign_linted(&self, linted: &Linted<'_>) -> Result<Vec<u8>, IssueError> {
+        seal(linted, self.signer.as_ref())
     }
 
-    /// The AlgorithmIdentifier of this authority's signatures.
+    /// Signs what no lint has seen, for tests that need lists which nobody should issue.
+    #[cfg(test)]
+    pub(crate) fn sign(&self, tbs: &[u8]) -> Result<Vec<u8>, IssueError> {
+        seal(&Linted::unseen(tbs), self.signer.as_ref())
+    }
+
+    /// subjectKeyIdentifier of the authority.
+    pub(crate) fn key_identifier(&self) -> &[u8] {
+        &self.key_identifier
+    }
+
+    /// The algorithm of this authority's signatures.
+    pub(crate) fn algorithm(&self) -> SignatureAlgorithm {
+        self.signer.algorithm()
+    }
+
+    /// Its AlgorithmIdentifier.
     pub(crate) fn algorithm_identifier(&self) -> Vec<u8> {
         self.signer.algorithm().identifier_der()
     }
 }
 
-fn seal(tbs: &[u8], signer: &dyn IssuerSigner) -> Result<Vec<u8>, IssueError> {
+/// Takes the evidence that the lint has seen the octets: nothing else can be signed.
+fn seal(linted: &Linted<'_>, signer: &dyn IssuerSigner) -> Result<Vec<u8>, IssueError> {
+    let tbs = linted.tbs();
     let signature = signer.sign(tbs)?;
     Ok(write::sequence(&[tbs, &signer.algorithm().identifier_der(), &write::bit_string(&signature)]))
 }
 
 /// The leftmost 160 bits of SHA-256 over the key's bits: RFC 7093 §2 method 1 (no SHA-1 here).
-fn key_identifier(spki: &[u8]) -> Vec<u8> {
+pub(crate) fn key_identifier(spki: &[u8]) -> Vec<u8> {
     let bits = crate::asn1::read::Reader::only_sequence(spki, "subjectPublicKeyInfo")
         .and_then(|mut fields| {
             fields.expect(tag::SEQUENCE, "algorithm")?;
@@ -249,7 +291,7 @@ struct Contents<'a> {
 
 impl Contents<'_> {
     /// TBSCertificate, version 3, signed: RFC 5280 §4.1.
-    fn sign(&self, signer: &dyn IssuerSigner) -> Result<Vec<u8>, IssueError> {
+    fn sign(&self, signer: &dyn IssuerSigner, rules: &CertificateRules<'_>) -> Result<Vec<u8>, IssueError> {
         if self.validity.not_after < self.validity.not_before {
             return Err(IssueError::Validity);
         }
@@ -268,7 +310,7 @@ impl Contents<'_> {
             self.spki,
             &write::explicit(3, &extensions),
         ]);
-        seal(&tbs, signer)
+        seal(&lint::certificate(&tbs, rules)?, signer)
     }
 }
 
@@ -318,7 +360,12 @@ mod tests {
     fn impossible_requests_are_refused() {
         let town = testing::Town::new();
         let municipality = testing::municipality();
-        let profile = LeafProfile::JpkiAuth { common_name: "X", municipality: &municipality, ocsp_uri: None };
+        let profile = LeafProfile::JpkiAuth {
+            common_name: "X",
+            municipality: &municipality,
+            ocsp_uri: None,
+            list_place: None,
+        };
         let good = Validity { not_before: NOW, not_after: NOW.plus(1) };
         let serial = testing::serial(1);
         let (rsa, p256) = (testing::rsa_spki(1), testing::p256_spki(1));
@@ -329,12 +376,18 @@ mod tests {
         assert_eq!(town.auth.issue(&profile, serial, backwards, &rsa), Err(IssueError::Validity));
         let beyond = Validity { not_before: NOW, not_after: NOW.plus(testing::TEN_YEARS_SECONDS + 1) };
         assert_eq!(town.auth.issue(&profile, serial, beyond, &rsa), Err(IssueError::Validity));
-        let unnamed = LeafProfile::JpkiAuth { common_name: "", municipality: &municipality, ocsp_uri: None };
+        let unnamed = LeafProfile::JpkiAuth {
+            common_name: "",
+            municipality: &municipality,
+            ocsp_uri: None,
+            list_place: None,
+        };
         assert!(matches!(town.auth.issue(&unnamed, serial, good, &rsa), Err(IssueError::Name(_))));
         let bad_uri = LeafProfile::JpkiAuth {
             common_name: "X",
             municipality: &municipality,
             ocsp_uri: Some("http://日本"),
+            list_place: None,
         };
         assert!(matches!(town.auth.issue(&bad_uri, serial, good, &rsa), Err(IssueError::Contents(_))));
     }

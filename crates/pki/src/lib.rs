@@ -11,6 +11,7 @@
 //! | [`public_key`], [`signer`] | verifying keys kept parsed; [`signer::IssuerSigner`], the only way to a private key |
 //! | [`hc_role`] | the healthcare role of a health professional's certificate |
 //! | [`profile`], [`issue`] | the shapes of certificates, and an authority that issues them |
+//! | [`lint`] | what is wrong with a certificate or list, before it is signed |
 //! | [`revocation`], [`crl`] | reasons, revocation lists, [`crl::RevocationIndex`] |
 //! | [`ocsp`] | online status: requests read, responses signed |
 //! | [`validate`] | certificate → [`validate::PathGood`] → [`validate::CertificateGood`] |
@@ -19,6 +20,7 @@
 //! Invariants:
 //! - Signatures are checked over the bytes that came, never over a re-encoding.
 //! - A [`validate::CertificateGood`] can be made by [`validate::conclude`] only.
+//! - A certificate or list in which [`lint`] finds an error is never signed: signing takes the lint's evidence.
 //! - An issuer is chosen by its key: two authorities with the same name do not vouch for each other.
 //! - Nothing of a private key has `Clone`, `Serialize` or a telling `Debug`; serial numbers are not printed.
 
@@ -29,6 +31,7 @@ pub mod extension;
 pub mod general_name;
 pub mod hc_role;
 pub mod issue;
+pub mod lint;
 pub mod name;
 pub mod ocsp;
 pub mod oid;

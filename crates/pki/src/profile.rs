@@ -9,6 +9,7 @@ pub mod hpki;
 use crate::asn1::time::days_in_month;
 use crate::asn1::{tag, write};
 use crate::certificate::KeyUsage;
+use crate::crl::ListPlace;
 use crate::issue::IssueError;
 use crate::name::{DistinguishedName, NameAttribute, NameError};
 use crate::oid;
@@ -127,7 +128,7 @@ impl AuthorityProfile<'_> {
             let alternative = write::sequence(&[&directory_name(&japanese)]);
             extensions.push(extension(&oid::SUBJECT_ALT_NAME, Criticality::NonCritical, &alternative));
             let place = name.extended(&[(NameAttribute::OrganizationalUnit, "CRL Distribution Points")])?;
-            extensions.push(crl_distribution_point(&place));
+            extensions.push(crl_distribution_points(&place, None));
         }
         match self {
             Self::HpkiRoot { .. } => extensions.extend(hpki::root_extensions(name)?),
@@ -289,6 +290,8 @@ pub enum LeafProfile<'a> {
         municipality: &'a Municipality,
         /// Where OCSP answers, if anywhere.
         ocsp_uri: Option<&'a str>,
+        /// The part of the revocation list that will speak of it, if the list has parts.
+        list_place: Option<&'a ListPlace>,
     },
     /// Document signature: carries the four attributes.
     #[doc(alias = "署名用電子証明書")]
@@ -299,6 +302,8 @@ pub enum LeafProfile<'a> {
         municipality: &'a Municipality,
         /// The four attributes.
         attributes: &'a FourAttributes,
+        /// The part of the revocation list that will speak of it, if the list has parts.
+        list_place: Option<&'a ListPlace>,
     },
     /// A health professional's certificate.
     #[doc(alias = "HPKI証明書")]
@@ -373,20 +378,20 @@ impl LeafProfile<'_> {
     ) -> Result<Vec<Vec<u8>>, IssueError> {
         let mut extensions = Vec::with_capacity(8);
         match self {
-            Self::JpkiAuth { municipality, ocsp_uri, .. } => {
+            Self::JpkiAuth { municipality, ocsp_uri, list_place, .. } => {
                 extensions.push(key_usage(KeyUsage::DIGITAL_SIGNATURE));
                 extensions.push(extended_key_usage(&oid::CLIENT_AUTH));
                 extensions.push(policy(&oid::JPKI_AUTH_POLICY));
-                extensions.push(crl_distribution_point(&register_place(issuer, municipality)?));
+                extensions.push(crl_distribution_points(&register_place(issuer, municipality)?, *list_place));
                 if let Some(uri) = ocsp_uri {
                     extensions.push(ocsp_access(uri)?);
                 }
             }
-            Self::JpkiSign { municipality, attributes, .. } => {
+            Self::JpkiSign { municipality, attributes, list_place, .. } => {
                 extensions.push(key_usage(KeyUsage::DIGITAL_SIGNATURE.with(KeyUsage::NON_REPUDIATION)));
                 extensions.push(policy(&oid::JPKI_SIGN_POLICY));
                 extensions.push(four_attributes(attributes)?);
-                extensions.push(crl_distribution_point(&register_place(issuer, municipality)?));
+                extensions.push(crl_distribution_points(&register_place(issuer, municipality)?, *list_place));
             }
             Self::Hpki { purpose, holder, crl_uri } => {
                 extensions.extend(hpki::leaf_extensions(*purpose, holder, crl_uri)?);
@@ -478,15 +483,20 @@ fn policy(policy: &ObjectIdentifier) -> Vec<u8> {
 }
 
 /// GeneralName `directoryName`: explicit, because Name is a CHOICE (RFC 5280 §4.2.1.6).
-fn directory_name(name: &DistinguishedName) -> Vec<u8> {
+pub(crate) fn directory_name(name: &DistinguishedName) -> Vec<u8> {
     write::explicit(4, name.as_der())
 }
 
-/// cRLDistributionPoints with one fullName that is a directory name: RFC 5280 §4.2.1.13.
-fn crl_distribution_point(place: &DistinguishedName) -> Vec<u8> {
-    let full_name = write::explicit(0, &directory_name(place));
-    let point = write::sequence(&[&write::explicit(0, &full_name)]);
-    extension(&oid::CRL_DISTRIBUTION_POINTS, Criticality::NonCritical, &write::sequence(&[&point]))
+/// cRLDistributionPoints: the directory entry that the cards name, and the part of the list that will
+/// speak of this certificate. RFC 5280 §4.2.1.13.
+fn crl_distribution_points(directory: &DistinguishedName, list_place: Option<&ListPlace>) -> Vec<u8> {
+    let full_name = write::explicit(0, &directory_name(directory));
+    let mut points = write::sequence(&[&write::explicit(0, &full_name)]);
+    if let Some(place) = list_place {
+        points.extend(place.distribution_point());
+    }
+    let value = write::tlv(tag::SEQUENCE, &points);
+    extension(&oid::CRL_DISTRIBUTION_POINTS, Criticality::NonCritical, &value)
 }
 
 fn register_place(
@@ -500,7 +510,7 @@ fn register_place(
     ])
 }
 
-fn ia5(text: &str) -> Result<&[u8], IssueError> {
+pub(crate) fn ia5(text: &str) -> Result<&[u8], IssueError> {
     if text.is_empty() || !text.bytes().all(|octet| octet.is_ascii_graphic()) {
         return Err(IssueError::Contents("a URI or host name has visible ASCII characters only"));
     }

@@ -85,6 +85,7 @@ impl Town {
             common_name: "ABCDEFGHIJKLMN13221003A",
             municipality: &municipality,
             ocsp_uri: Some("http://ocsp.example/"),
+            list_place: None,
         };
         Self::issue(&self.auth, &profile, 1_001, &rsa_spki(2))
     }
@@ -101,6 +102,7 @@ impl Town {
             common_name: "2025112201020300000013221003A",
             municipality: &municipality,
             attributes: &attributes,
+            list_place: None,
         };
         Self::issue(&self.auth, &profile, 1_002, &rsa_spki(2))
     }

@@ -101,8 +101,12 @@ impl Card {
         let key = CardRsaKey::generate().unwrap();
         let municipality = Municipality::new("99001", "Mihon-to", "Mihon-shi").unwrap();
         let common_name = auth_common_name(&municipality, &mut entropy);
-        let profile =
-            LeafProfile::JpkiAuth { common_name: &common_name, municipality: &municipality, ocsp_uri: None };
+        let profile = LeafProfile::JpkiAuth {
+            common_name: &common_name,
+            municipality: &municipality,
+            ocsp_uri: None,
+            list_place: None,
+        };
         let serial = SerialNumber::random(8, &mut entropy);
         let certificate = authority.issue(&profile, serial, validity, key.spki_der()).unwrap();
         Self { key, certificate, serial }

@@ -28,7 +28,8 @@ pub enum HpkiPurpose {
 }
 
 impl HpkiPurpose {
-    const fn usage(self) -> KeyUsage {
+    /// keyUsage of these certificates.
+    pub(crate) const fn usage(self) -> KeyUsage {
         match self {
             Self::Signature => KeyUsage::NON_REPUDIATION,
             Self::Authentication => KeyUsage::DIGITAL_SIGNATURE,
@@ -36,7 +37,7 @@ impl HpkiPurpose {
     }
 
     /// The policy of these certificates and of the authority that issues them.
-    const fn policy(self) -> der::asn1::ObjectIdentifier {
+    pub(crate) const fn policy(self) -> der::asn1::ObjectIdentifier {
         match self {
             Self::Signature => oid::HPKI_SIGN_POLICY,
             Self::Authentication => oid::HPKI_AUTH_POLICY,

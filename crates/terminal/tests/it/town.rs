@@ -366,6 +366,7 @@ fn hanakos_cards(terminal_root: CvcPublicKey, batch: BatchMaterial) -> ([Counted
         common_name: "ABCDEFGHIJKLMN13221003A",
         municipality: &municipality,
         ocsp_uri: None,
+        list_place: None,
     };
     let certified = CertifiedKey {
         end_entity_der: authority.issue(&profile, serial(1001), year(), private_key.spki_der()).unwrap(),
