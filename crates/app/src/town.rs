@@ -45,6 +45,8 @@ pub(crate) struct AuthorityRoom {
     pub(crate) crl: String,
     /// URL of the signature CA's CRL (DER).
     pub(crate) sign_crl: String,
+    /// URL of the OCSP responder of both CAs (plain HTTP).
+    pub(crate) ocsp: String,
     /// PEM of the authentication CA.
     pub(crate) auth_ca: PathBuf,
     /// PEM of the signature CA.
@@ -252,6 +254,7 @@ mod tests {
                     room: room(j),
                     crl: text(),
                     sign_crl: text(),
+                    ocsp: text(),
                     auth_ca: "a".into(),
                     sign_ca: "s".into(),
                 },
@@ -320,6 +323,7 @@ mod tests {
             "/rooms/terminal/ca",
             "/rooms/terminal/ready",
             "/rooms/jpki_authority/crl",
+            "/rooms/jpki_authority/ocsp",
             "/rooms/jpki_authority/auth_ca",
             "/rooms/jpki_authority/sign_ca",
             "/rooms/terminal/kiosk",

@@ -3,19 +3,21 @@
 use crate::CertificateKind;
 use crate::accredit::eac::EacParties;
 use crate::config::Config;
+use crate::delegate::Delegate;
 use crate::error::AuthorityError;
-use crate::publish::PublishedList;
+use crate::ocsp::SignedAnswers;
+use crate::publish::ListTable;
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use card::cvc::{self, Cvc, CvcAuthority, CvcPublicKey, KeyReference};
 use card::rsa_key::CardRsaKey;
 use pki::issue::IssuingAuthority;
+use pki::ocsp::IssuerHashes;
 use pki::pem::{self, PemKind};
 use pki::profile::{AuthorityProfile, Validity};
 use pki::serial::SerialNumber;
 use pki::signer::{self, IssuerSigner};
-use pki::validate::TrustAnchor;
 use protocol::entropy::Entropy;
 use protocol::time::UnixSeconds;
 use std::fs;
@@ -36,11 +38,12 @@ const ACCREDITED_BODY_CVC: &str = "accredited-body.cvc";
 const TERMINAL_ROOT_NUMBER: (u32, u16) = (9_990_001, 1);
 const ACCREDITED_BODY_NUMBER: (u32, u16) = (9_990_002, 1);
 
-/// One of the two authorities, with the anchor that its lists are checked against before they are served.
+/// One of the two authorities, with what it serves.
 pub(crate) struct Branch {
     pub(crate) issuing: IssuingAuthority,
-    pub(crate) anchor: TrustAnchor,
-    pub(crate) latest: ArcSwapOption<PublishedList>,
+    pub(crate) issuer_hashes: IssuerHashes,
+    pub(crate) lists: ArcSwap<ListTable>,
+    pub(crate) delegate: ArcSwapOption<Delegate>,
 }
 
 /// The authority: two certificate authorities and the root of the terminal chain.
@@ -48,6 +51,7 @@ pub(crate) struct Branch {
 pub struct Authority {
     pub(crate) config: Config,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) answers: SignedAnswers,
     card_holder_auth: Branch,
     document_signature: Branch,
     terminal_root: CvcPublicKey,
@@ -117,8 +121,8 @@ fn chain_authority(config: &Config, name: (u32, u16), file: &str) -> Result<CvcA
 
 impl Branch {
     fn new(issuing: IssuingAuthority) -> Result<Self, AuthorityError> {
-        let anchor = TrustAnchor::from_certificate(issuing.certificate_der())?;
-        Ok(Self { issuing, anchor, latest: ArcSwapOption::empty() })
+        let issuer_hashes = IssuerHashes::of_certificate(issuing.certificate_der())?;
+        Ok(Self { issuing, issuer_hashes, lists: ArcSwap::default(), delegate: ArcSwapOption::empty() })
     }
 
     fn take_up(
@@ -247,6 +251,7 @@ impl Authority {
         let authority = Self {
             config,
             store,
+            answers: SignedAnswers::new(),
             card_holder_auth,
             document_signature,
             terminal_root,

@@ -24,11 +24,45 @@ pub struct Config {
     pub public_dir: PathBuf,
     /// The server's certificate and P-256 key.
     pub tls: TlsFiles,
+    /// Where status is published for everybody, and under which address.
+    pub status: StatusPages,
     /// Revocation lists.
     pub crl: CrlTimes,
+    /// Online status.
+    pub ocsp: OcspTimes,
     /// Names in certificates.
     pub names: Names,
 }
+
+/// Plain HTTP for revocation lists and OCSP: they are signed, and TLS would need a status first
+/// (RFC 5280 §8).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusPages {
+    /// Where they are served.
+    pub listen: SocketAddr,
+    /// Base address as certificates and lists name it, `http://host[:port]` without a slash at its end.
+    /// It stands in certificates for years: choose one that stays.
+    pub url: String,
+}
+
+/// Times of OCSP answers and of the keys that sign them. No defaults, for the reason of [`CrlTimes`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OcspTimes {
+    /// Seconds from thisUpdate to nextUpdate.
+    pub validity_seconds: u64,
+    /// Seconds for which an answer without a nonce may be given again, here and by caches, while the status
+    /// in the store has not changed. Caches cannot see the store: for them this is how long a revocation
+    /// may stay unseen. Below `validity_seconds`.
+    pub reuse_seconds: u64,
+    /// Life of a delegate's key and certificate; at least twice `validity_seconds`, at most 31 days. Nobody
+    /// can revoke a delegate, so days are better than weeks.
+    pub delegate_seconds: u64,
+}
+
+/// Longest life of a delegate, in seconds.
+const DELEGATE_SECONDS_MAX: u64 = 31 * 86_400 - 3_600;
 
 /// Times of revocation lists. No defaults: they decide how long a lost card still works.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -36,8 +70,14 @@ pub struct Config {
 pub struct CrlTimes {
     /// Seconds from thisUpdate to nextUpdate: how long a relying party may go on when this room is down.
     pub validity_seconds: u64,
-    /// Seconds between two lists: how long a revocation stays unseen at most. Below `validity_seconds`.
+    /// Seconds between two complete lists: how long a revocation stays unseen at most. Below
+    /// `validity_seconds`.
     pub republish_seconds: u64,
+    /// Seconds between two deltas. At most `republish_seconds`.
+    pub delta_seconds: u64,
+    /// Parts of each list, fixed in a certificate when it is issued: 0 for none, at most 4,096. May be
+    /// changed: older certificates stay in their part.
+    pub shards: u16,
 }
 
 /// Names in certificates. No defaults: nobody should issue under a name that was not chosen.
@@ -48,6 +88,17 @@ pub struct Names {
     pub organization: String,
     /// Last `OU` of both authorities: who operates them.
     pub operator: String,
+}
+
+/// Most parts a list may have.
+const SHARDS_MAX: u16 = 4_096;
+
+/// Whether a path can be put behind it and the whole into a certificate.
+fn is_base_address(url: &str) -> bool {
+    url.strip_prefix("http://").is_some_and(|host| {
+        host.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && host.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-.:".contains(&octet))
+    })
 }
 
 impl Config {
@@ -72,6 +123,25 @@ impl Config {
         }
         if self.crl.republish_seconds >= self.crl.validity_seconds {
             return refuse("crl.republish_seconds", "must be below crl.validity_seconds, or lists run out");
+        }
+        if self.crl.delta_seconds == 0 || self.crl.delta_seconds > self.crl.republish_seconds {
+            return refuse("crl.delta_seconds", "must be at least 1 and at most crl.republish_seconds");
+        }
+        if self.crl.shards > SHARDS_MAX {
+            return refuse("crl.shards", "must be at most 4096");
+        }
+        if self.ocsp.reuse_seconds == 0 || self.ocsp.reuse_seconds >= self.ocsp.validity_seconds {
+            return refuse("ocsp.reuse_seconds", "must be at least 1 and below ocsp.validity_seconds");
+        }
+        let half_life = self.ocsp.delegate_seconds / 2;
+        if half_life < self.ocsp.validity_seconds || self.ocsp.delegate_seconds > DELEGATE_SECONDS_MAX {
+            return refuse(
+                "ocsp.delegate_seconds",
+                "must be at least twice ocsp.validity_seconds, and below 31 days",
+            );
+        }
+        if !is_base_address(&self.status.url) {
+            return refuse("status.url", "must be http://host or http://host:port, with nothing behind it");
         }
         if !["EMULATED", "TEST"].iter().any(|word| self.names.organization.contains(word)) {
             return refuse(

@@ -5,10 +5,10 @@ use card::cvc::CvcError;
 use card::eac::card_side::MaterialError;
 use card::eac::cvc::ImportError;
 use card::eac::p256::P256Error;
+use pki::asn1::read::Malformed;
 use pki::crl::CrlProblem;
 use pki::issue::IssueError;
 use pki::signer::SignError;
-use pki::validate::CertificateProblem;
 use std::path::PathBuf;
 
 /// Why the authority did not do what it was asked to.
@@ -47,10 +47,13 @@ pub enum AuthorityError {
     Key(#[from] SignError),
     /// An own certificate is not usable.
     #[error("a certificate of the authority: {0}")]
-    OwnCertificate(#[from] CertificateProblem),
+    OwnCertificate(#[from] Malformed),
     /// An own list does not read back; it is not served.
     #[error("a list of the authority: {0}")]
     OwnList(#[from] CrlProblem),
+    /// A new list does not follow from the one before it; it is not served.
+    #[error("a list of the authority: {0}")]
+    Succession(&'static str),
     /// The terminal chain.
     #[error("the terminal chain: {0}")]
     TerminalChain(#[from] CvcError),

@@ -5,8 +5,9 @@
 //! |---|---|
 //! | [`authority`] | [`Authority`]: keys made once, taken up again at every start |
 //! | [`issue`] | a person's two certificates |
-//! | [`revoke`] | revocation by serial, and the report's table of events and reasons |
-//! | [`publish`] | revocation lists with rising numbers, and the loop that renews them |
+//! | [`revoke`] | revocation, hold and release, and the report's table of events and reasons |
+//! | [`publish`], [`plan`] | revocation lists with rising numbers: complete, in shards, as deltas; which is due when |
+//! | [`ocsp`], [`delegate`] | online status, and the short-lived keys that sign it |
 //! | [`accredit`] | the card-verifiable chain of a terminal: root → accredited body → Secure Element |
 //! | [`accredit::eac`] | the same by profile `eac`, for days; and batches of cards |
 //! | [`http`] | public pages: lists, authority certificates, an index |
@@ -16,18 +17,23 @@
 //! Invariants, each with a test:
 //! - A serial number, a list number and a key reference are committed to the store *before* anything is
 //!   signed with them. A signer that fails burns the number; no number is used twice.
-//! - List numbers rise for ever, across restarts.
+//! - List numbers rise for ever, across restarts and crashes. No certificate leaves a list but by release
+//!   from a hold, or after a list issued past its last day.
 //! - A certificate with a permanent reason never becomes good again and never changes its reason; a
-//!   hold may become permanent.
+//!   hold may become permanent, or end.
+//! - An OCSP answer speaks of the status that is in the store at that moment.
 //! - The authentication certificate carries no personal data; the store does, and only inside signature
 //!   certificates. No serial number, name or address is logged.
 
 pub mod accredit;
 pub mod authority;
 pub mod config;
+pub mod delegate;
 pub mod error;
 pub mod http;
 pub mod issue;
+pub mod ocsp;
+pub mod plan;
 pub mod publish;
 pub mod revoke;
 pub mod serve;

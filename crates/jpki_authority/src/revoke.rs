@@ -3,7 +3,7 @@
 use crate::CertificateKind;
 use crate::authority::Authority;
 use crate::error::AuthorityError;
-use crate::store::{Revocation, RevokeOutcome};
+use crate::store::{ReleaseOutcome, Revocation, RevokeOutcome};
 use pki::revocation::RevocationReason;
 use pki::serial::SerialNumber;
 use protocol::time::UnixSeconds;
@@ -88,6 +88,53 @@ impl Authority {
         let outcomes = self.store.revoke(&revocations)?;
         metrics::counter!("kazasu_card_events_total").increment(1);
         Ok(revocations.iter().map(|revocation| revocation.kind).zip(outcomes).collect())
+    }
+
+    /// Suspends one certificate: `certificateHold`. It may come back.
+    ///
+    /// # Errors
+    /// As [`Self::revoke`].
+    #[doc(alias = "一時停止")]
+    pub fn hold(
+        &self,
+        serial: SerialNumber,
+        kind: CertificateKind,
+        now: UnixSeconds,
+    ) -> Result<RevokeOutcome, AuthorityError> {
+        self.revoke(serial, kind, RevocationReason::CertificateHold, now)
+    }
+
+    /// Ends the holds of the card whose authentication certificate has this serial number: the card was
+    /// found. The next complete lists leave them out, the next deltas say `removeFromCRL`. A certificate
+    /// that was revoked for good in the meantime stays revoked.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError::NotIssued`] for a serial number that was never spent here.
+    #[doc(alias = "一時停止解除")]
+    pub fn release_card(
+        &self,
+        auth_serial: &SerialNumber,
+        now: UnixSeconds,
+    ) -> Result<Vec<(CertificateKind, ReleaseOutcome)>, AuthorityError> {
+        let of_card = self.store.serials_of_card(CertificateKind::CardHolderAuth, auth_serial)?;
+        let outcomes = self.store.release(&of_card, now)?;
+        metrics::counter!("kazasu_card_releases_total").increment(1);
+        Ok(of_card.into_iter().map(|(kind, _)| kind).zip(outcomes).collect())
+    }
+
+    /// Ends the hold of one certificate.
+    ///
+    /// # Errors
+    /// As [`Self::revoke`].
+    pub fn release(
+        &self,
+        serial: SerialNumber,
+        kind: CertificateKind,
+        now: UnixSeconds,
+    ) -> Result<ReleaseOutcome, AuthorityError> {
+        let outcomes = self.store.release(&[(kind, serial)], now)?;
+        // One asked, one answered.
+        Ok(outcomes.first().copied().unwrap_or(ReleaseOutcome::NotHeld))
     }
 }
 

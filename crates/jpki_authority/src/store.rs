@@ -1,4 +1,4 @@
-//! What the authority keeps, as domain verbs. Eight atomic methods: each commits durably before it
+//! What the authority keeps, as domain verbs in three groups. Each verb commits durably before it
 //! returns, or changes nothing.
 
 pub mod sqlite;
@@ -25,6 +25,17 @@ pub enum StoreError {
     /// No certificate with this serial number was ever begun here.
     #[error("no such certificate was issued here")]
     NotIssued,
+}
+
+/// A serial number about to be spent, and the part of the list that will speak of it for ever.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NewCertificate {
+    /// Which kind of certificate.
+    pub kind: CertificateKind,
+    /// Its serial number.
+    pub serial: SerialNumber,
+    /// The shard named in the certificate; none if it names none.
+    pub shard: Option<u16>,
 }
 
 /// A revocation to be recorded.
@@ -77,25 +88,128 @@ impl ReferenceHolder<'_> {
     }
 }
 
-/// A list about to be signed: its number is already spent.
+/// What became of a release.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReleaseOutcome {
+    /// The hold is over.
+    Released {
+        /// Since when it had been.
+        held_since: UnixSeconds,
+    },
+    /// There was no hold.
+    NotHeld,
+    /// A permanent reason stands.
+    Stands {
+        /// The reason that stands.
+        reason: RevocationReason,
+        /// Since when.
+        at: UnixSeconds,
+    },
+}
+
+/// What is known of a certificate now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// Reason and date, if it is revoked or on hold.
+    pub revoked: Option<(RevocationReason, UnixSeconds)>,
+    /// Last instant of validity; none for a serial number that was spent and never signed.
+    pub not_after: Option<UnixSeconds>,
+    /// Count of the last change of its status, 0 if it never changed: two equal counts mean one status.
+    pub changed: u64,
+}
+
+/// What a list covers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ListScope {
+    /// Every certificate of the kind.
+    Everything,
+    /// The certificates that name this shard.
+    Shard(u16),
+}
+
+/// Complete, or the changes since a complete one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ListForm {
+    /// RFC 5280 §5.
+    Complete,
+    /// RFC 5280 §5.2.4.
+    Delta,
+}
+
+/// One of the lists of a kind.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ListName {
+    /// What it covers.
+    pub scope: ListScope,
+    /// Complete or delta.
+    pub form: ListForm,
+}
+
+/// A complete list that deltas build on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BaseList {
+    /// Its number.
+    pub number: u64,
+    /// The count of status changes that it had seen.
+    pub seen: u64,
+}
+
+/// One list about to be signed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListDraft {
-    /// Number of the list.
-    pub number: u64,
-    /// Every revoked certificate of the kind.
+    /// Which one.
+    pub name: ListName,
+    /// For a delta, what it builds on.
+    pub base: Option<BaseList>,
+    /// What it says; for a delta, what changed since its base.
     pub entries: Vec<RevokedEntry>,
 }
 
-/// The authority's memory.
-pub trait Store: Send + Sync {
+/// A round of publication: its number is already spent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoundDraft {
+    /// Number of every list of the round.
+    pub number: u64,
+    /// Count of the last status change that the drafts have seen.
+    pub seen: u64,
+    /// The lists; a delta that has nothing to build on is left out.
+    pub lists: Vec<ListDraft>,
+}
+
+/// A signed list, to be kept and served.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SignedList {
+    /// Which one.
+    pub name: ListName,
+    /// thisUpdate.
+    pub this_update: UnixSeconds,
+    /// The list in DER.
+    pub der: Vec<u8>,
+}
+
+/// A list that was kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeptList {
+    /// Which one.
+    pub name: ListName,
+    /// Its number.
+    pub number: u64,
+    /// The list in DER.
+    pub der: Vec<u8>,
+}
+
+/// Certificates and their status.
+pub trait CertificateStore: Send + Sync {
     /// Spends the serial numbers of one card's certificates, before anything is signed with them. All of
-    /// them or none.
+    /// them or none. `successor_of` is an authentication certificate whose card this one replaces.
     ///
     /// # Errors
-    /// [`StoreError::SerialTaken`] if one of them was spent before.
+    /// [`StoreError::SerialTaken`] if one of them was spent before, [`StoreError::NotIssued`] for a
+    /// predecessor that was never spent.
     fn spend_serials(
         &self,
-        serials: &[(CertificateKind, SerialNumber)],
+        certificates: &[NewCertificate],
+        successor_of: Option<&SerialNumber>,
         at: UnixSeconds,
     ) -> Result<(), StoreError>;
 
@@ -121,30 +235,79 @@ pub trait Store: Send + Sync {
         serial: &SerialNumber,
     ) -> Result<Vec<(CertificateKind, SerialNumber)>, StoreError>;
 
+    /// The serial numbers of the card that replaced the card of this one; empty if none has.
+    ///
+    /// # Errors
+    /// [`StoreError::NotIssued`] if the serial number was never spent.
+    fn serials_of_successor(
+        &self,
+        kind: CertificateKind,
+        serial: &SerialNumber,
+    ) -> Result<Vec<(CertificateKind, SerialNumber)>, StoreError>;
+
     /// Records revocations, all or none; outcomes in the order asked.
     ///
     /// # Errors
     /// [`StoreError::NotIssued`] if one of the serial numbers was never spent.
     fn revoke(&self, revocations: &[Revocation]) -> Result<Vec<RevokeOutcome>, StoreError>;
 
-    /// Spends the next list number of a kind and reads what is revoked, in one transaction.
+    /// Ends holds, all or none; outcomes in the order asked.
+    ///
+    /// # Errors
+    /// [`StoreError::NotIssued`] if one of the serial numbers was never spent.
+    fn release(
+        &self,
+        certificates: &[(CertificateKind, SerialNumber)],
+        at: UnixSeconds,
+    ) -> Result<Vec<ReleaseOutcome>, StoreError>;
+
+    /// What is known of a certificate now, including what other processes have recorded; `None` for a
+    /// serial number that was never spent.
     ///
     /// # Errors
     /// The engine's.
-    fn begin_list(&self, kind: CertificateKind) -> Result<ListDraft, StoreError>;
+    fn standing(&self, kind: CertificateKind, serial: &SerialNumber) -> Result<Option<Standing>, StoreError>;
+}
 
-    /// Keeps a signed list, unless a later one is kept already.
+/// Revocation lists.
+pub trait ListStore: Send + Sync {
+    /// Spends the next list number of a kind and reads what the lists called `due` will say, in one
+    /// transaction: all lists of a round speak of the same instant.
+    ///
+    /// A certificate that is out of date stays listed until a complete list has said so after its last
+    /// day (RFC 5280 §3.3).
     ///
     /// # Errors
     /// The engine's.
-    fn keep_list(&self, kind: CertificateKind, number: u64, der: &[u8]) -> Result<(), StoreError>;
+    fn begin_round(&self, kind: CertificateKind, due: &[ListName]) -> Result<RoundDraft, StoreError>;
 
-    /// The latest list kept.
+    /// Keeps the signed lists of a round, all or none; each of them unless a later one is kept already.
     ///
     /// # Errors
     /// The engine's.
-    fn latest_list(&self, kind: CertificateKind) -> Result<Option<Vec<u8>>, StoreError>;
+    fn keep_round(
+        &self,
+        kind: CertificateKind,
+        number: u64,
+        seen: u64,
+        lists: &[SignedList],
+    ) -> Result<(), StoreError>;
 
+    /// The latest list of each name.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn kept_lists(&self, kind: CertificateKind) -> Result<Vec<KeptList>, StoreError>;
+
+    /// One more than the highest shard that a certificate of the kind names; 0 if none does.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn shards_named(&self, kind: CertificateKind) -> Result<u16, StoreError>;
+}
+
+/// The authority's memory.
+pub trait Store: CertificateStore + ListStore {
     /// Spends the next key reference, counted from 1 over all chains of card-verifiable certificates.
     ///
     /// # Errors

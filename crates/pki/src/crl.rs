@@ -5,10 +5,12 @@
 pub mod index;
 pub mod issue;
 pub mod list;
+mod succession;
 mod table;
 
 pub use index::{CrlProblem, RevocationIndex};
 pub use issue::{CrlContents, ListPlace, ListShape, RevokedEntry};
+pub use succession::ListView;
 
 use crate::asn1::read::{Malformed, Tlv};
 use std::fmt;

@@ -11,6 +11,7 @@ use crate::public_key::{PublicKeyError, SignatureAlgorithm, VerifyingKey};
 use crate::serial::SerialNumber;
 use crate::signer::{IssuerSigner, SignError};
 use aws_lc_rs::digest;
+use protocol::time::UnixSeconds;
 use std::fmt;
 
 /// Why nothing was issued.
@@ -131,6 +132,16 @@ impl IssuingAuthority {
     /// The authority's name.
     pub const fn subject(&self) -> &DistinguishedName {
         &self.subject
+    }
+
+    /// First instant of the authority's own validity.
+    pub fn not_before(&self) -> UnixSeconds {
+        UnixSeconds(u64::try_from(self.validity_seconds.0).unwrap_or(0))
+    }
+
+    /// Last instant of the authority's own validity.
+    pub fn not_after(&self) -> UnixSeconds {
+        UnixSeconds(u64::try_from(self.validity_seconds.1).unwrap_or(0))
     }
 
     /// Issues a certificate. The caller has made sure that `serial` was never used before, and has
@@ -261,6 +272,10 @@ impl IssuingAuthority {
 fn seal(linted: &Linted<'_>, signer: &dyn IssuerSigner) -> Result<Vec<u8>, IssueError> {
     let tbs = linted.tbs();
     let signature = signer.sign(tbs)?;
+    // A key store that computes wrongly gives an RSA key away by one wrong signature; nobody may see it.
+    if !VerifyingKey::from_spki_der(signer.spki_der()).is_ok_and(|key| key.verifies(tbs, &signature)) {
+        return Err(SignError::Refused("the signature does not verify").into());
+    }
     Ok(write::sequence(&[tbs, &signer.algorithm().identifier_der(), &write::bit_string(&signature)]))
 }
 

@@ -166,6 +166,14 @@ impl IssuerHashes {
     }
 }
 
+/// SHA-256 of a response: its entity tag where it is served by GET (RFC 5019 §6.2).
+pub fn sha256(response: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    // The digest has 32 octets by definition.
+    out.iter_mut().zip(CertIdHash::Sha256.of(response)).for_each(|(to, from)| *to = from);
+    out
+}
+
 /// The octets of subjectPublicKey inside a SubjectPublicKeyInfo.
 fn key_bits(spki: &[u8]) -> Result<&[u8], Malformed> {
     let mut fields = Reader::only_sequence(spki, "subjectPublicKeyInfo")?;

@@ -58,7 +58,7 @@ pub(crate) fn prepare(dir: &Path, ports_from: u16, seed: u64, printer: &Printer)
     let (terminals, people, seed) = match found {
         Some(town) => (town.terminals, town.people, town.seed),
         None => {
-            let (terminals, people) = make(dir, seed, printer)?;
+            let (terminals, people) = make(dir, ports_from, seed, printer)?;
             (terminals, people, seed)
         }
     };
@@ -112,7 +112,12 @@ fn clear_unfinished(dir: &Path) -> anyhow::Result<()> {
 }
 
 /// Makes everything that lasts.
-fn make(dir: &Path, seed: u64, printer: &Printer) -> anyhow::Result<(Vec<Terminal>, Vec<Person>)> {
+fn make(
+    dir: &Path,
+    ports_from: u16,
+    seed: u64,
+    printer: &Printer,
+) -> anyhow::Result<(Vec<Terminal>, Vec<Person>)> {
     clear_unfinished(dir)?;
     let places = Places(dir);
     let now = SystemClock.now();
@@ -131,7 +136,7 @@ fn make(dir: &Path, seed: u64, printer: &Printer) -> anyhow::Result<(Vec<Termina
         server_identity(&town_ca.0, &places, room, now)?;
     }
     let authority = Authority::init(
-        jpki_authority::serve::load_config(&authority_config(&places, [0; 4])?)?,
+        jpki_authority::serve::load_config(&authority_config(&places, [0, 0, status_port(ports_from)?, 0])?)?,
         now,
         &mut SystemEntropy,
     )?;
@@ -452,8 +457,15 @@ fn write_config(path: &Path, text: &str) -> anyhow::Result<()> {
     Ok(chassis::files::write_atomic(path, text.as_bytes())?)
 }
 
-/// The authority's config; ports are `[listen, admin, …]`.
-fn authority_config(places: &Places<'_>, [listen, admin, ..]: [u16; 4]) -> anyhow::Result<PathBuf> {
+/// Where revocation lists and OCSP are served in plain HTTP. It stands in certificates from the first start on.
+fn status_port(ports_from: u16) -> anyhow::Result<u16> {
+    ports_from
+        .checked_add(17)
+        .with_context(|| format!("--ports-from {ports_from} leaves no room for 18 ports"))
+}
+
+/// The authority's config; ports are `[listen, admin, status, …]`.
+fn authority_config(places: &Places<'_>, [listen, admin, status, _]: [u16; 4]) -> anyhow::Result<PathBuf> {
     let path = places.at("jpki_authority/config.toml");
     write_config(
         &path,
@@ -469,9 +481,20 @@ public_dir = "public"
 cert = "server.pem"
 key = "server.key"
 
+[status]
+listen = "127.0.0.1:{status}"
+url = "http://localhost:{status}"
+
 [crl]
 validity_seconds = 86400
 republish_seconds = 30
+delta_seconds = 10
+shards = 16
+
+[ocsp]
+validity_seconds = 3600
+reuse_seconds = 10
+delegate_seconds = 604800
 
 [names]
 organization = "JPKI-EMULATED"
@@ -491,7 +514,8 @@ fn write_configs(dir: &Path, ports_from: u16) -> anyhow::Result<Rooms> {
     };
     let [platform, platform_admin, authority, authority_admin] = [port(0)?, port(1)?, port(2)?, port(3)?];
     let [kiosk, kiosk_admin, reader] = [port(4)?, port(5)?, port(6)?];
-    authority_config(&places, [authority, authority_admin, 0, 0])?;
+    let status = status_port(ports_from)?;
+    authority_config(&places, [authority, authority_admin, status, 0])?;
     write_config(
         &places.at("eligibility/config.toml"),
         &format!(
@@ -565,6 +589,7 @@ chain = "secure-element.chain"
         jpki_authority: AuthorityRoom {
             crl: format!("{authority_url}/crl/auth.crl"),
             sign_crl: format!("{authority_url}/crl/sign.crl"),
+            ocsp: format!("http://localhost:{status}/ocsp"),
             auth_ca: places.at("jpki_authority/public/auth-ca.pem"),
             sign_ca: places.at("jpki_authority/public/sign-ca.pem"),
             room: room("jpki_authority", authority_url, "jpki_authority/store.sqlite", authority_admin),

@@ -42,6 +42,22 @@ fn values_that_cannot_be_meant_are_refused_by_key() {
     };
     assert_eq!(key_of(|config| config.crl.republish_seconds = 0), "crl.republish_seconds");
     assert_eq!(key_of(|config| config.crl.republish_seconds = 86_400), "crl.republish_seconds");
+    assert_eq!(key_of(|config| config.crl.delta_seconds = 0), "crl.delta_seconds");
+    assert_eq!(key_of(|config| config.crl.delta_seconds = 61), "crl.delta_seconds");
+    assert_eq!(key_of(|config| config.crl.shards = 4_097), "crl.shards");
+    assert_eq!(key_of(|config| config.ocsp.reuse_seconds = 0), "ocsp.reuse_seconds");
+    assert_eq!(key_of(|config| config.ocsp.reuse_seconds = 3_600), "ocsp.reuse_seconds");
+    assert_eq!(key_of(|config| config.ocsp.delegate_seconds = 7_199), "ocsp.delegate_seconds");
+    assert_eq!(key_of(|config| config.ocsp.delegate_seconds = 31 * 86_400), "ocsp.delegate_seconds");
+    for change in [
+        (|config| config.status.url = "https://localhost:8447".into())
+            as fn(&mut jpki_authority::config::Config),
+        |config| config.status.url = "http://localhost:8447/".into(),
+        |config| config.status.url = "http://".into(),
+        |config| config.status.url = "http://日本".into(),
+    ] {
+        assert_eq!(key_of(change), "status.url");
+    }
     assert_eq!(key_of(|config| config.names.organization = "JPKI".into()), "names.organization");
     folder.config().check().unwrap();
 }

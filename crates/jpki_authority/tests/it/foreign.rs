@@ -1,5 +1,7 @@
 //! openssl as a foreign judge of what we issue, and as a foreign issuer of what we read.
 
+mod meaning;
+
 use crate::town::{Folder, NOW, authority, person};
 use jpki_authority::authority::ca_path;
 use jpki_authority::{Authority, CardEvent, CertificateKind, PersonCertificates};
@@ -109,8 +111,14 @@ fn openssl_reads_the_shape_that_cards_have() {
     ] {
         assert!(auth_leaf.contains(shown), "{shown:?} in\n{auth_leaf}");
     }
-    assert!(!auth_leaf.contains("URI:"), "no list is fetched from the certificate:\n{auth_leaf}");
+    for address in [
+        "URI:http://status.jpki-emulated.example/crl/auth/00",
+        "OCSP - URI:http://status.jpki-emulated.example/ocsp",
+    ] {
+        assert!(auth_leaf.contains(address), "{address:?} in\n{auth_leaf}");
+    }
     let sign = text("sign.pem");
+    assert!(sign.contains("/crl/sign/00") && !sign.contains("Authority Information Access"), "{sign}");
     for shown in [
         "Digital Signature, Non Repudiation",
         "othername",

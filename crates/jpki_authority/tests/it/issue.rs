@@ -2,7 +2,10 @@ use crate::town::{Folder, NOW, authority, card_keys, child, person};
 use jpki_authority::authority::{Signers, ca_path};
 use jpki_authority::error::AuthorityError;
 use jpki_authority::store::sqlite::SqliteStore;
-use jpki_authority::store::{Revocation, RevokeOutcome, Store, StoreError};
+use jpki_authority::store::{
+    CertificateStore as _, ListForm, ListName, ListScope, ListStore as _, NewCertificate, Revocation,
+    RevokeOutcome, Store, StoreError,
+};
 use jpki_authority::{Authority, CertificateKind};
 use pki::issue::IssueError;
 use pki::public_key::SignatureAlgorithm;
@@ -129,7 +132,8 @@ fn a_signer_that_fails_burns_the_serial_number() {
     let drawn = SerialNumber::random(8, &mut Seeded::new(9));
     let failed = authority.issue_person_certificates(&child(), NOW, &mut Seeded::new(9));
     assert!(matches!(failed, Err(AuthorityError::Issue(IssueError::Sign(SignError::Refused(_))))));
-    let spent = store.spend_serials(&[(CertificateKind::CardHolderAuth, drawn)], NOW);
+    let again = NewCertificate { kind: CertificateKind::CardHolderAuth, serial: drawn, shard: None };
+    let spent = store.spend_serials(&[again], None, NOW);
     assert_eq!(spent, Err(StoreError::SerialTaken));
 
     fails.store(false, Ordering::SeqCst);
@@ -198,5 +202,7 @@ fn a_revocation_of_what_was_never_issued_is_refused_whole() {
     let stranger = SerialNumber::from_octets(&[9]).unwrap();
     let both = [revocation(issued.card_holder_auth.serial), revocation(stranger)];
     assert_eq!(store.revoke(&both), Err(StoreError::NotIssued));
-    assert!(store.begin_list(CertificateKind::CardHolderAuth).unwrap().entries.is_empty());
+    let everything = ListName { scope: ListScope::Everything, form: ListForm::Complete };
+    let round = store.begin_round(CertificateKind::CardHolderAuth, &[everything]).unwrap();
+    assert!(round.lists[0].entries.is_empty());
 }

@@ -1,13 +1,22 @@
 //! The authority from outside: with its files, its store, its pages, and with openssl as a foreign judge.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod accredit;
 mod accredit_eac;
 mod config;
+mod crash;
 mod foreign;
 mod issue;
+mod ocsp;
 mod pages;
 mod publish;
 mod revoke;
+mod served;
 mod store;
 mod town;

@@ -13,7 +13,7 @@ use pki::serial::SerialNumber;
 use pki::signer::{generate_p256_pkcs8, software_signer};
 use pki::validate::TrustAnchor;
 use protocol::entropy::Seeded;
-use protocol::time::Clock as _;
+use protocol::time::{Clock as _, FixedClock};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,7 +38,7 @@ fn ask(authority: &Arc<Authority>, questions: &[&str]) -> Vec<Reply> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (trigger, shutdown) = ShutdownSignal::new();
-        let router = http::router(Arc::clone(authority));
+        let router = http::router(Arc::clone(authority), Arc::new(FixedClock::at(NOW)));
         let serving = tokio::spawn(serve_plain(listener, router, shutdown, ListenerLimits::default()));
         let mut replies = Vec::new();
         for question in questions {
@@ -87,6 +87,13 @@ fn lists_and_certificates_are_served_with_their_types_and_tags() {
         assert_eq!(reply.body, authority.ca_certificate_der(kind));
     }
     assert_eq!((replies[4].status, replies[4].body.len()), (200, 0));
+    authority.publish(NOW.plus(60)).unwrap();
+    let replies =
+        ask(&authority, &["GET /crl/auth/002.crl HTTP/1.1", "GET /crl/auth/002.delta.crl HTTP/1.1"]);
+    assert_eq!(replies[0].header("etag"), "\"auth-002-2\"");
+    assert_eq!(replies[0].header("cache-control"), "max-age=60, must-revalidate");
+    assert_eq!(replies[1].header("etag"), "\"auth-002.delta-2\"");
+    assert_eq!(replies[1].header("cache-control"), "max-age=20, must-revalidate");
 }
 
 #[test]
@@ -121,10 +128,26 @@ fn what_is_not_there_is_a_problem_with_a_code() {
     let authority = Arc::new(authority(&folder));
     let replies = ask(
         &authority,
-        &["GET /crl/auth.crl HTTP/1.1", "GET /crl/other.crl HTTP/1.1", "DELETE /crl/auth.crl HTTP/1.1"],
+        &[
+            "GET /crl/auth.crl HTTP/1.1",
+            "GET /crl/other.crl HTTP/1.1",
+            "DELETE /crl/auth.crl HTTP/1.1",
+            "GET /crl/auth/003.crl HTTP/1.1",
+            "GET /crl/auth/004.crl HTTP/1.1",
+            "GET /crl/auth/../auth.crl HTTP/1.1",
+            "GET /ca/other.cer HTTP/1.1",
+        ],
     );
-    let codes = ["revocation_list_not_ready", "not_found", "method_not_allowed"];
-    for (reply, (status, code)) in replies.iter().zip([503, 404, 405].into_iter().zip(codes)) {
+    let codes = [
+        (503, "revocation_list_not_ready"),
+        (404, "not_found"),
+        (405, "method_not_allowed"),
+        (503, "revocation_list_not_ready"),
+        (404, "not_found"),
+        (404, "not_found"),
+        (404, "not_found"),
+    ];
+    for (reply, (status, code)) in replies.iter().zip(codes) {
         assert_eq!((reply.status, reply.header("content-type")), (status, "application/problem+json"));
         let problem: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!((&problem["code"], &problem["status"]), (&code.into(), &status.into()));

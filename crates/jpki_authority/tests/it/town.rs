@@ -1,7 +1,7 @@
 //! A folder of its own for every test, and specimen registrations. RSA keys are made once per process.
 
 use chassis::config::TlsFiles;
-use jpki_authority::config::{Config, CrlTimes, Names};
+use jpki_authority::config::{Config, CrlTimes, Names, OcspTimes, StatusPages};
 use jpki_authority::{Authority, PersonRegistration};
 use pki::profile::{BirthDate, Municipality, Sex};
 use pki::signer::{IssuerSigner, generate_rsa_2048_pkcs8, software_signer};
@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// 2025-11-22T01:02:03Z.
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_763_773_323);
 pub(crate) const DAY: u64 = 86_400;
+/// Few, so that every test can look at each.
+pub(crate) const SHARDS: u16 = 4;
 
 /// A folder that goes away with the test.
 pub(crate) struct Folder(PathBuf);
@@ -32,6 +34,11 @@ impl Folder {
     }
 
     pub(crate) fn config(&self) -> Config {
+        Self::config_in(&self.0)
+    }
+
+    /// The same for a folder that somebody else owns.
+    pub(crate) fn config_in(folder: &Path) -> Config {
         let tls = TlsFiles { cert: "server.pem".into(), key: "server.key".into() };
         Config {
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -40,13 +47,18 @@ impl Folder {
             keys_dir: "keys".into(),
             public_dir: "public".into(),
             tls,
-            crl: CrlTimes { validity_seconds: DAY, republish_seconds: 60 },
+            status: StatusPages {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                url: "http://status.jpki-emulated.example".into(),
+            },
+            crl: CrlTimes { validity_seconds: DAY, republish_seconds: 60, delta_seconds: 20, shards: SHARDS },
+            ocsp: OcspTimes { validity_seconds: 3_600, reuse_seconds: 30, delegate_seconds: 7 * DAY },
             names: Names {
                 organization: "JPKI-EMULATED".into(),
                 operator: "KAZASU TEST municipalities".into(),
             },
         }
-        .resolved(&self.0)
+        .resolved(folder)
     }
 }
 
@@ -57,7 +69,12 @@ impl Drop for Folder {
 }
 
 pub(crate) fn authority(folder: &Folder) -> Authority {
-    Authority::init(folder.config(), NOW, &mut Seeded::new(1)).unwrap()
+    authority_at(folder, NOW)
+}
+
+/// For programs that know no other time than the present.
+pub(crate) fn authority_at(folder: &Folder, now: UnixSeconds) -> Authority {
+    Authority::init(folder.config(), now, &mut Seeded::new(1)).unwrap()
 }
 
 /// Public keys of one specimen card: authentication and signature.
