@@ -460,8 +460,8 @@ fn write_config(path: &Path, text: &str) -> anyhow::Result<()> {
 /// Where revocation lists and OCSP are served in plain HTTP. It stands in certificates from the first start on.
 fn status_port(ports_from: u16) -> anyhow::Result<u16> {
     ports_from
-        .checked_add(17)
-        .with_context(|| format!("--ports-from {ports_from} leaves no room for 18 ports"))
+        .checked_add(7)
+        .with_context(|| format!("--ports-from {ports_from} leaves no room for nine ports"))
 }
 
 /// The authority's config; ports are `[listen, admin, status, …]`.
@@ -510,7 +510,7 @@ fn write_configs(dir: &Path, ports_from: u16) -> anyhow::Result<Rooms> {
     let port = |offset: u16| {
         ports_from
             .checked_add(offset)
-            .with_context(|| format!("--ports-from {ports_from} leaves no room for seven ports"))
+            .with_context(|| format!("--ports-from {ports_from} leaves no room for nine ports"))
     };
     let [platform, platform_admin, authority, authority_admin] = [port(0)?, port(1)?, port(2)?, port(3)?];
     let [kiosk, kiosk_admin, reader] = [port(4)?, port(5)?, port(6)?];

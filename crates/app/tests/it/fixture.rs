@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 
 pub(crate) const KAZASU: &str = env!("CARGO_BIN_EXE_kazasu");
 /// The rooms of a town take this many ports in a row.
-const PORTS: u16 = 7;
+const PORTS: u16 = 9;
 /// A set-up makes some twenty RSA keys, on a machine that may be busy.
 const START_WAIT: Duration = Duration::from_secs(120);
 const STOP_WAIT: Duration = Duration::from_secs(30);
 const COMMAND_SECONDS: &str = "120";
 
-/// Seven free ports in a row below the range that the system hands out by itself. Where the search
+/// Nine free ports in a row below the range that the system hands out by itself. Where the search
 /// starts depends on the process, so that tests that run at the same time do not meet.
 pub(crate) fn free_ports() -> u16 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
