@@ -21,7 +21,7 @@
 //!   from a hold, or after a list issued past its last day.
 //! - A certificate with a permanent reason never becomes good again and never changes its reason; a
 //!   hold may become permanent, or end.
-//! - An OCSP answer speaks of the status that is in the store at that moment.
+//! - An OCSP answer speaks of the status that is in the store, not of a list made earlier.
 //! - The authentication certificate carries no personal data; the store does, and only inside signature
 //!   certificates. No serial number, name or address is logged.
 

@@ -7,7 +7,7 @@ use card::eac::p256::{P256SigningKey, generate_pkcs8};
 use chassis::config::TlsFiles;
 use jpki_authority::Authority;
 use jpki_authority::accredit::eac::terminal_cvca_path;
-use jpki_authority::config::{Config, CrlTimes, Names};
+use jpki_authority::config::{Config, CrlTimes, Names, OcspTimes, StatusPages};
 use pki::pem::{self, PemKind};
 use protocol::entropy::Seeded;
 use protocol::time::UnixSeconds;
@@ -22,7 +22,12 @@ fn authority(folder: &Folder) -> (String, TrustAnchor) {
         keys_dir: folder.path("keys"),
         public_dir: folder.path("public"),
         tls: TlsFiles { cert: "server.pem".into(), key: "server.key".into() },
-        crl: CrlTimes { validity_seconds: 86_400, republish_seconds: 60 },
+        status: StatusPages {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            url: "http://status.jpki-emulated.example".into(),
+        },
+        crl: CrlTimes { validity_seconds: 86_400, republish_seconds: 60, delta_seconds: 20, shards: 4 },
+        ocsp: OcspTimes { validity_seconds: 3_600, reuse_seconds: 30, delegate_seconds: 7 * 86_400 },
         names: Names { organization: "JPKI-EMULATED".into(), operator: "KAZASU TEST".into() },
     };
     let file = folder.text("authority.toml");

@@ -1,16 +1,18 @@
 //! The store in SQLite: one writing connection, WAL, every commit durable (`synchronous = FULL`), and
-//! reading connections beside it, which see other processes' commits too.
+//! reading connections beside it, which see other processes' commits 20 ms later at most.
 
 mod certificates;
 mod lists;
+mod snapshots;
 
 use super::{ReferenceHolder, Store, StoreError};
 use crate::CertificateKind;
-use chassis::sqlite::{ReadPool, SqliteOptions};
+use chassis::sqlite::SqliteOptions;
 use pki::revocation::RevocationReason;
 use pki::serial::SerialNumber;
 use protocol::time::UnixSeconds;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use snapshots::Snapshots;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -64,7 +66,7 @@ ALTER TABLE list DROP COLUMN der;
 /// The SQLite store.
 pub struct SqliteStore {
     connection: Mutex<Connection>,
-    readers: ReadPool,
+    snapshots: Snapshots,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -124,8 +126,8 @@ impl SqliteStore {
         let mut connection = chassis::sqlite::open(path, SqliteOptions::default()).map_err(engine)?;
         chassis::sqlite::migrate(&mut connection, MIGRATIONS).map_err(engine)?;
         let readers = std::thread::available_parallelism().map_or(1, usize::from);
-        let readers = ReadPool::open(path, SqliteOptions::default(), readers).map_err(engine)?;
-        Ok(Self { connection: Mutex::new(connection), readers })
+        let snapshots = Snapshots::open(path, SqliteOptions::default(), readers).map_err(engine)?;
+        Ok(Self { connection: Mutex::new(connection), snapshots })
     }
 
     fn write<T>(
@@ -138,6 +140,7 @@ impl SqliteStore {
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(engine)?;
         let value = change(&transaction)?;
         transaction.commit().map_err(engine)?;
+        self.snapshots.end_all();
         Ok(value)
     }
 

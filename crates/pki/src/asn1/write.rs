@@ -4,27 +4,34 @@ use super::{tag, time};
 use der::asn1::ObjectIdentifier;
 use protocol::time::UnixSeconds;
 
-/// One element: identifier octet, minimal length, content.
-pub fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(content.len() + 6);
+/// Identifier octet and minimal length.
+fn header(tag: u8, length: usize, out: &mut Vec<u8>) {
     out.push(tag);
-    let length = content.len();
     if let Ok(short @ 0..=0x7F) = u8::try_from(length) {
         out.push(short);
-    } else {
-        let octets = length.to_be_bytes();
-        let used: Vec<u8> = octets.into_iter().skip_while(|octet| *octet == 0).collect();
-        // At most eight octets of length, so the count fits.
-        out.push(0x80 | u8::try_from(used.len()).unwrap_or(8));
-        out.extend_from_slice(&used);
+        return;
     }
-    out.extend_from_slice(content);
-    out
+    let octets = length.to_be_bytes();
+    let used = octets.len() - octets.iter().take_while(|octet| **octet == 0).count();
+    // At most eight octets of length, so the count fits.
+    out.push(0x80 | u8::try_from(used).unwrap_or(8));
+    out.extend(octets.iter().skip(octets.len() - used));
+}
+
+/// One element: identifier octet, minimal length, content.
+pub fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    constructed(tag, &[content])
 }
 
 /// A constructed element around `parts`.
 pub fn constructed(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    tlv(tag, &parts.concat())
+    let length = parts.iter().map(|part| part.len()).sum();
+    let mut out = Vec::with_capacity(length + 6);
+    header(tag, length, &mut out);
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    out
 }
 
 /// SEQUENCE of `parts`.
@@ -63,9 +70,7 @@ pub fn boolean_true() -> Vec<u8> {
 
 /// BIT STRING of whole octets.
 pub fn bit_string(octets: &[u8]) -> Vec<u8> {
-    let mut content = vec![0];
-    content.extend_from_slice(octets);
-    tlv(tag::BIT_STRING, &content)
+    constructed(tag::BIT_STRING, &[&[0], octets])
 }
 
 /// BIT STRING with named bits, bit 0 highest, without trailing zero bits (X.690 §11.2.2).
@@ -84,7 +89,8 @@ pub fn named_bits(bits: u16) -> Vec<u8> {
 
 /// Time as RFC 5280 §4.1.2.5 wants it: UTCTime through 2049, GeneralizedTime from 2050 on.
 pub fn time(instant: UnixSeconds) -> Vec<u8> {
-    let digits = format!("{}Z", time::digits_of(instant));
+    let mut digits = time::digits_of(instant);
+    digits.push('Z');
     match digits.get(..4) {
         Some(year) if ("1950".."2050").contains(&year) => {
             tlv(tag::UTC_TIME, digits.as_bytes().get(2..).unwrap_or_default())
@@ -95,7 +101,9 @@ pub fn time(instant: UnixSeconds) -> Vec<u8> {
 
 /// GeneralizedTime whatever the year (invalidityDate, RFC 5280 §5.3.2).
 pub fn generalized_time(instant: UnixSeconds) -> Vec<u8> {
-    tlv(tag::GENERALIZED_TIME, format!("{}Z", time::digits_of(instant)).as_bytes())
+    let mut digits = time::digits_of(instant);
+    digits.push('Z');
+    tlv(tag::GENERALIZED_TIME, digits.as_bytes())
 }
 
 #[cfg(test)]

@@ -128,12 +128,18 @@ impl OcspDelegate {
         if statuses.is_empty() || statuses.iter().any(|status| status.next_update < status.this_update) {
             return Err(IssueError::Contents("a response has contents, and ends after it begins"));
         }
+        let produced = write::generalized_time(produced_at);
         let mut singles = Vec::with_capacity(statuses.len() * 128);
         for status in statuses {
+            let this_update = if status.this_update == produced_at {
+                produced.clone()
+            } else {
+                write::generalized_time(status.this_update)
+            };
             singles.extend(write::sequence(&[
                 status.cert_id.as_der(),
                 &status.status.to_der(),
-                &write::generalized_time(status.this_update),
+                &this_update,
                 &write::explicit(0, &write::generalized_time(status.next_update)),
             ]));
         }
@@ -142,12 +148,8 @@ impl OcspDelegate {
             ResponderNaming::ByKey => &self.by_key,
         };
         let extensions = nonce.map_or_else(Vec::new, |nonce| write::explicit(1, &nonce_extensions(nonce)));
-        let data = write::sequence(&[
-            responder,
-            &write::generalized_time(produced_at),
-            &write::tlv(tag::SEQUENCE, &singles),
-            &extensions,
-        ]);
+        let data =
+            write::sequence(&[responder, &produced, &write::tlv(tag::SEQUENCE, &singles), &extensions]);
         let signature = write::bit_string(&self.signer.sign(&data)?);
         let basic = write::sequence(&[&data, &self.algorithm, &signature, &self.certificates]);
         let bytes = write::sequence(&[&write::oid(&oid::OCSP_BASIC), &write::tlv(tag::OCTET_STRING, &basic)]);

@@ -234,7 +234,7 @@ impl CertificateStore for SqliteStore {
             WHERE kind = ?1 AND serial = ?2";
         type Row = (Option<i64>, Option<i64>, Option<i64>, i64);
         let row: Option<Row> = self
-            .readers
+            .snapshots
             .with(|connection| {
                 connection
                     .prepare_cached(LOOK)?
