@@ -6,6 +6,7 @@
 
 pub mod eac;
 
+use crate::approval::desk::InstitutionStanding;
 use crate::authority::Authority;
 use crate::error::AuthorityError;
 use crate::store::ReferenceHolder;
@@ -30,16 +31,25 @@ pub struct TerminalAccreditation<'a> {
 }
 
 impl Authority {
+    /// Only terminals of institutions that were accredited get certificates (docs/approval.md).
+    fn require_accredited(&self, institution: &InstitutionCode) -> Result<(), AuthorityError> {
+        match self.store.institution(institution)? {
+            Some(InstitutionStanding::Accredited) => Ok(()),
+            Some(InstitutionStanding::Suspended) | None => Err(AuthorityError::NotAccredited),
+        }
+    }
+
     /// Certifies a terminal's institution key. The name of the key is durable before it is signed and
     /// never given twice. The chain begins under [`Authority::terminal_root`], which every card holds.
     ///
     /// # Errors
-    /// A modulus that is not of 2,048 bits, a store that refuses, or names used up.
+    /// [`AuthorityError::NotAccredited`], a modulus that is not of 2,048 bits, a store that refuses, or names used up.
     pub fn accredit(
         &self,
         terminal: TerminalAccreditation<'_>,
         now: UnixSeconds,
     ) -> Result<CvcChain, AuthorityError> {
+        self.require_accredited(terminal.institution)?;
         let spent =
             self.store.spend_key_reference(ReferenceHolder::Institution(terminal.institution), now)?;
         let number = FIRST_TERMINAL_NUMBER.saturating_add(spent);

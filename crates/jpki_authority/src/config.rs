@@ -1,6 +1,7 @@
 //! Configuration of the authority. Nothing that decides trust has a default.
 
 use crate::error::AuthorityError;
+use crate::linkage::LinkageService;
 use chassis::config::TlsFiles;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -32,6 +33,9 @@ pub struct Config {
     pub ocsp: OcspTimes,
     /// Names in certificates.
     pub names: Names,
+    /// The linkage service; a room without it offers none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linkage: Option<LinkageService>,
 }
 
 /// Plain HTTP for revocation lists and OCSP: they are signed, and TLS would need a status first
@@ -109,6 +113,7 @@ impl Config {
             *path = chassis::config::resolve(base, path);
         }
         self.tls = self.tls.resolved(base);
+        self.linkage = self.linkage.map(|linkage| linkage.resolved(base));
         self
     }
 

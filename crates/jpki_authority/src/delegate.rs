@@ -55,7 +55,7 @@ impl Authority {
         Ok(())
     }
 
-    fn make_delegate(
+    pub(crate) fn make_delegate(
         &self,
         kind: CertificateKind,
         now: UnixSeconds,

@@ -1,5 +1,6 @@
 //! What can go wrong in this room. No text carries a serial number, a name or a key.
 
+use crate::approval::ApprovalError;
 use crate::store::StoreError;
 use card::cvc::CvcError;
 use card::eac::card_side::MaterialError;
@@ -39,6 +40,12 @@ pub enum AuthorityError {
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A request or a decision of an operator does not count.
+    #[error(transparent)]
+    Approval(#[from] ApprovalError),
+    /// The institution's terminals get no certificates.
+    #[error("the institution is not accredited, or its accreditation is suspended")]
+    NotAccredited,
     /// Nothing was signed.
     #[error("issuing: {0}")]
     Issue(#[from] IssueError),

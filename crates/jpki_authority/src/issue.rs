@@ -12,7 +12,7 @@ use protocol::entropy::Entropy;
 use protocol::time::UnixSeconds;
 
 /// Octets of a card certificate's serial number: 62 random bits.
-const SERIAL_OCTETS: usize = 8;
+pub(crate) const SERIAL_OCTETS: usize = 8;
 /// How often new serial numbers are drawn if one was used before. Once is already a rarity.
 const DRAWS_MAX: usize = 8;
 

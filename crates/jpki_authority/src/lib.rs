@@ -10,6 +10,10 @@
 //! | [`ocsp`], [`delegate`] | online status, and the short-lived keys that sign it |
 //! | [`accredit`] | the card-verifiable chain of a terminal: root → accredited body → Secure Element |
 //! | [`accredit::eac`] | the same by profile `eac`, for days; and batches of cards |
+//! | [`linkage`] | sign ↔ auth and old → new for accredited institutions, over mutual TLS |
+//! | [`operator`] | what one operator does with one card, at once |
+//! | [`approval`] | what takes two operators: requests, decisions, execution once |
+//! | [`audit`] | one chained line for each question, decision and change |
 //! | [`http`] | public pages: lists, authority certificates, an index |
 //! | [`serve`] | the process |
 //! | [`store`], [`config`], [`error`] | furniture |
@@ -22,17 +26,24 @@
 //! - A certificate with a permanent reason never becomes good again and never changes its reason; a
 //!   hold may become permanent, or end.
 //! - An OCSP answer speaks of the status that is in the store, not of a list made earlier.
+//! - No linkage is told, no operator's request decided or executed without a line in the audit that is
+//!   durable first, or with it; a line that is changed or taken away is noticed.
+//! - What takes two people is executed once, from bytes that both signed.
 //! - The authentication certificate carries no personal data; the store does, and only inside signature
 //!   certificates. No serial number, name or address is logged.
 
 pub mod accredit;
+pub mod approval;
+pub mod audit;
 pub mod authority;
 pub mod config;
 pub mod delegate;
 pub mod error;
 pub mod http;
 pub mod issue;
+pub mod linkage;
 pub mod ocsp;
+pub mod operator;
 pub mod plan;
 pub mod publish;
 pub mod revoke;

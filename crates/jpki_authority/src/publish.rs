@@ -228,7 +228,7 @@ impl Authority {
             let expired = standing
                 .and_then(|standing| standing.not_after)
                 .is_some_and(|not_after| not_after < older.this_update());
-            if !released && !expired {
+            if !released && !expired && !self.store.is_departure_accepted(kind, &serial)? {
                 return Err(AuthorityError::Succession("a revoked certificate that is no longer listed"));
             }
         }

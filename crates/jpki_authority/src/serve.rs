@@ -1,8 +1,13 @@
 //! The room as a process: take up the authority, publish, listen.
 
+use crate::approval::desk::{ApprovalDesk, scope_of};
+use crate::audit::AuditKey;
 use crate::authority::Authority;
 use crate::config::Config;
+use crate::error::AuthorityError;
 use crate::http;
+use crate::linkage;
+use crate::operator::at_work;
 use crate::publish::{LISTS_CHECK, OCSP_CHECK, publish_loop};
 use chassis::admin::{self, Check, Readiness};
 use chassis::clock::SystemClock;
@@ -11,9 +16,11 @@ use chassis::entropy::SystemEntropy;
 use chassis::listener::{self, ListenerLimits};
 use chassis::shutdown::ShutdownSignal;
 use chassis::tls::{self, ClientAuth};
+use protocol::time::Clock as _;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 const LISTENER_CHECK: &str = "listener";
 
@@ -48,7 +55,9 @@ pub async fn serve(config: Config, shutdown: ShutdownSignal) -> Result<(), Serve
     let admin_listener =
         TcpListener::bind(config.admin_listen).await.map_err(failed("binding admin_listen"))?;
     // The recorder is installed with the admin router: before anything counts.
-    let admin_router = admin::router("jpki_authority", readiness.clone());
+    let there = at_work::WhenThere::default();
+    let operators = at_work::router(Arc::clone(&there), Arc::new(SystemClock));
+    let admin_router = admin::router("jpki_authority", readiness.clone()).merge(operators);
     let limits = ListenerLimits::default();
     let admin_pages =
         tokio::spawn(listener::serve_plain(admin_listener, admin_router, shutdown.clone(), limits));
@@ -57,11 +66,15 @@ pub async fn serve(config: Config, shutdown: ShutdownSignal) -> Result<(), Serve
     let listening = TcpListener::bind(config.listen).await.map_err(failed("binding listen"))?;
     let status_listener =
         TcpListener::bind(config.status.listen).await.map_err(failed("binding status.listen"))?;
-    let authority = tokio::task::spawn_blocking(move || Authority::open(config))
+    let authority = tokio::task::spawn_blocking(move || take_up(config))
         .await
         .map_err(failed("taking up the authority"))?
         .map_err(failed("taking up the authority"))?;
-    let authority = Arc::new(authority);
+    there.store(Some(Arc::clone(&authority)));
+    let linking = serve_linkage(&authority, &shutdown, limits).await?;
+    let orders =
+        at_work::take_orders(Arc::clone(&authority), Arc::new(SystemClock), SystemEntropy, shutdown.clone());
+    let orders = tokio::spawn(orders);
     let publishing = tokio::spawn(publish_loop(
         Arc::clone(&authority),
         Arc::new(SystemClock),
@@ -76,5 +89,40 @@ pub async fn serve(config: Config, shutdown: ShutdownSignal) -> Result<(), Serve
     listener::serve(listening, tls, router, shutdown, limits).await;
     status_pages.await.map_err(failed("serving status in plain HTTP"))?;
     admin_pages.await.map_err(failed("serving the admin pages"))?;
+    if let Some(linking) = linking {
+        linking.await.map_err(failed("serving linkage"))?;
+    }
+    orders.await.map_err(failed("taking operators' orders"))?;
     publishing.await.map_err(failed("publishing"))
+}
+
+/// Takes the authority up, and finishes what two people approved before the last process ended.
+fn take_up(config: Config) -> Result<Arc<Authority>, AuthorityError> {
+    let authority = Arc::new(Authority::open(config)?);
+    let entropy = &mut SystemEntropy;
+    let store = Arc::clone(&authority.store);
+    let key = AuditKey::open(&authority.config.keys_dir, store.as_ref(), entropy)?;
+    let desk = ApprovalDesk::with_parts(store, key, scope_of(&authority.config)?);
+    at_work::finish(&desk, &authority, SystemClock.now(), entropy)?;
+    Ok(authority)
+}
+
+/// Opens the linkage service, where one is configured.
+async fn serve_linkage(
+    authority: &Arc<Authority>,
+    shutdown: &ShutdownSignal,
+    limits: ListenerLimits,
+) -> Result<Option<JoinHandle<()>>, ServeError> {
+    let Some(service) = authority.config.linkage.clone() else { return Ok(None) };
+    let client_auth = ClientAuth::Required { ca_pem: service.client_ca.clone() };
+    let tls =
+        tls::server_config(&authority.config.tls, client_auth).map_err(failed("setting up linkage's TLS"))?;
+    let listening = TcpListener::bind(service.listen).await.map_err(failed("binding linkage.listen"))?;
+    let store = Arc::clone(&authority.store);
+    let key = AuditKey::open(&authority.config.keys_dir, store.as_ref(), &mut SystemEntropy)
+        .map_err(failed("taking up the audit's key"))?;
+    let desk = linkage::LinkageDesk::open(&service, store, key, SystemClock.now())
+        .map_err(failed("reading linkage.clients"))?;
+    let router = linkage::http::router(Arc::new(desk), Arc::new(SystemClock));
+    Ok(Some(tokio::spawn(listener::serve(listening, tls, router, shutdown.clone(), limits))))
 }

@@ -1,9 +1,12 @@
-//! What the authority keeps, as domain verbs in three groups. Each verb commits durably before it
+//! What the authority keeps, as domain verbs in groups. Each verb commits durably before it
 //! returns, or changes nothing.
 
 pub mod sqlite;
 
 use crate::CertificateKind;
+use crate::approval::desk::{ApprovalStore, InstitutionStore};
+use crate::audit::AuditStore;
+use crate::linkage::LinkageStore;
 use pki::crl::RevokedEntry;
 use pki::revocation::RevocationReason;
 use pki::serial::SerialNumber;
@@ -25,6 +28,18 @@ pub enum StoreError {
     /// No certificate with this serial number was ever begun here.
     #[error("no such certificate was issued here")]
     NotIssued,
+    /// A request of this name was filed before.
+    #[error("a request of this name was filed before")]
+    RequestKnown,
+    /// The request is not, or no longer, in the state that this needs.
+    #[error("the request is decided or executed already")]
+    RequestDecided,
+    /// There are two operators: founding is over.
+    #[error("there are two operators already")]
+    FoundingOver,
+    /// The name or the key is another operator's, or was.
+    #[error("the name or the key is another operator's, or was")]
+    OperatorKnown,
 }
 
 /// A serial number about to be spent, and the part of the list that will speak of it for ever.
@@ -307,7 +322,9 @@ pub trait ListStore: Send + Sync {
 }
 
 /// The authority's memory.
-pub trait Store: CertificateStore + ListStore {
+pub trait Store:
+    CertificateStore + ListStore + LinkageStore + AuditStore + ApprovalStore + InstitutionStore
+{
     /// Spends the next key reference, counted from 1 over all chains of card-verifiable certificates.
     ///
     /// # Errors

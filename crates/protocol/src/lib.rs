@@ -14,6 +14,7 @@
 //! | [`answer`] | [`answer::Answer`]: validity, coverage, why, proof |
 //! | [`consent`] | the text a patient agrees to, and its bytes |
 //! | [`eligibility_v1`] | requests and responses of the eligibility platform |
+//! | [`linkage_v1`] | questions to the authority about which certificate replaced another, or is on the same card |
 //! | [`problem`] | RFC 9457 problems with texts for receptionist and vendor, Japanese and English |
 //! | [`entropy`] | where randomness comes from, as an argument |
 //! | [`time`] | instants as arguments |
@@ -24,9 +25,11 @@ pub mod consent;
 pub mod eligibility_v1;
 pub mod entropy;
 pub mod ids;
+pub mod linkage_v1;
 pub mod physicians;
 pub mod problem;
 mod problem_catalogue;
+mod problem_catalogue_authority;
 pub mod sealed_evidence;
 pub mod statement;
 pub mod time;

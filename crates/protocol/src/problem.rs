@@ -182,6 +182,26 @@ codes! {
     TraceDiffers = "trace_differs",
     /// A file or a value that was named on the command line cannot be used.
     InputUnusable = "input_unusable",
+    /// The linkage service does not know the key of the client's certificate.
+    LinkageClientUnknown = "linkage_client_unknown",
+    /// The client's certificate expired while it was connected.
+    LinkageClientExpired = "linkage_client_expired",
+    /// A question or a purpose that the client may not ask.
+    LinkageNotAllowed = "linkage_not_allowed",
+    /// More questions a minute than agreed.
+    LinkageTooMany = "linkage_too_many",
+    /// The authority's store or audit refuses.
+    AuthorityStoreFailed = "authority_store_failed",
+    /// The authority never issued this certificate.
+    CertificateNotIssuedHere = "certificate_not_issued_here",
+    /// A certificate's status does not change this way.
+    StatusChangeRefused = "status_change_refused",
+    /// An operator's request or decision does not count.
+    ApprovalRefused = "approval_refused",
+    /// The institution's terminals get no certificates.
+    InstitutionNotAccredited = "institution_not_accredited",
+    /// The audit has a hole, or a line was changed.
+    AuditBroken = "audit_broken",
     /// A flow or an option that is not built yet.
     NotBuiltYet = "not_built_yet",
 }

@@ -4,6 +4,7 @@
 //! system; `action` says what to do now.
 
 use crate::problem::{Culprit, ProblemCode};
+use crate::problem_catalogue_authority as authority;
 
 /// One problem's fixed part: HTTP status, culprit and texts as (Japanese, English).
 pub(crate) struct Entry {
@@ -746,6 +747,16 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
             vendor: ("detail に場所と理由があります。", "See detail for where and why."),
             action: ("指定を直してください。", "Name another one, or mend it."),
         },
+        ProblemCode::LinkageClientUnknown => authority::LINKAGE_CLIENT_UNKNOWN,
+        ProblemCode::LinkageClientExpired => authority::LINKAGE_CLIENT_EXPIRED,
+        ProblemCode::LinkageNotAllowed => authority::LINKAGE_NOT_ALLOWED,
+        ProblemCode::LinkageTooMany => authority::LINKAGE_TOO_MANY,
+        ProblemCode::AuthorityStoreFailed => authority::AUTHORITY_STORE_FAILED,
+        ProblemCode::CertificateNotIssuedHere => authority::CERTIFICATE_NOT_ISSUED_HERE,
+        ProblemCode::StatusChangeRefused => authority::STATUS_CHANGE_REFUSED,
+        ProblemCode::ApprovalRefused => authority::APPROVAL_REFUSED,
+        ProblemCode::InstitutionNotAccredited => authority::INSTITUTION_NOT_ACCREDITED,
+        ProblemCode::AuditBroken => authority::AUDIT_BROKEN,
         ProblemCode::NotBuiltYet => Entry {
             status: 501,
             culprit: Culprit::Platform,

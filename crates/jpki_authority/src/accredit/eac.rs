@@ -254,7 +254,7 @@ impl Authority {
     /// things about the terminal that a card sees.
     ///
     /// # Errors
-    /// [`AuthorityError::NoEac`], [`AuthorityError::EacDays`], a store that refuses, names used up.
+    /// [`AuthorityError::NoEac`], [`AuthorityError::EacDays`], [`AuthorityError::NotAccredited`], a store that refuses, names used up.
     pub fn accredit_eac(
         &self,
         terminal: EacAccreditation<'_>,
@@ -264,6 +264,7 @@ impl Authority {
         if !(1..=TERMINAL_DAYS_MAX).contains(&terminal.days) {
             return Err(AuthorityError::EacDays { days_max: TERMINAL_DAYS_MAX });
         }
+        self.require_accredited(terminal.institution)?;
         let effective = today(now)?;
         let accredited_body = self.body_for(parties, now)?;
         let spent =

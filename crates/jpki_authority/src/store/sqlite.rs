@@ -1,7 +1,10 @@
 //! The store in SQLite: one writing connection, WAL, every commit durable (`synchronous = FULL`), and
 //! reading connections beside it, which see other processes' commits 20 ms later at most.
 
+mod approval;
+mod audit;
 mod certificates;
+mod linkage;
 mod lists;
 mod snapshots;
 
@@ -61,6 +64,8 @@ INSERT INTO published(kind, scope, form, number, this_update, seen, der)
 ALTER TABLE list DROP COLUMN number_kept;
 ALTER TABLE list DROP COLUMN der;
 ",
+    audit::TABLES,
+    approval::TABLES,
 ];
 
 /// The SQLite store.

@@ -3,7 +3,8 @@ use jpki_authority::CertificateKind;
 use jpki_authority::store::sqlite::SqliteStore;
 use jpki_authority::store::{
     BaseList, CertificateStore as _, ListForm, ListName, ListScope, ListStore as _, NewCertificate,
-    ReferenceHolder, ReleaseOutcome, Revocation, RevokeOutcome, RoundDraft, SignedList, Standing, Store as _, StoreError,
+    ReferenceHolder, ReleaseOutcome, Revocation, RevokeOutcome, RoundDraft, SignedList, Standing, Store as _,
+    StoreError,
 };
 use pki::revocation::RevocationReason;
 use pki::serial::SerialNumber;

@@ -247,11 +247,7 @@ fn look_at_extension(
     } else if extension.is(&oid::BASIC_CONSTRAINTS) {
         let plain = value.raw == [tag::SEQUENCE, 3, tag::BOOLEAN, 1, 0xFF];
         findings.demand(plain, "basicConstraints says cA and nothing else (own rule)", at);
-        findings.demand(
-            rules.shape.is_authority(),
-            "only an authority has basicConstraints (own rule)",
-            at,
-        );
+        findings.demand(rules.shape.is_authority(), "only an authority has basicConstraints (own rule)", at);
     } else if extension.is(&oid::EXTENDED_KEY_USAGE) {
         look_at_purposes(value, findings)?;
     } else if extension.is(&oid::CERTIFICATE_POLICIES) {

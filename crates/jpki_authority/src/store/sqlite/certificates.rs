@@ -80,7 +80,10 @@ fn set_status(
         .map_err(engine)
 }
 
-fn revoke_one(transaction: &Transaction<'_>, revocation: &Revocation) -> Result<RevokeOutcome, StoreError> {
+pub(super) fn revoke_one(
+    transaction: &Transaction<'_>,
+    revocation: &Revocation,
+) -> Result<RevokeOutcome, StoreError> {
     let (kind, serial) = (revocation.kind, &revocation.serial);
     if let Some((standing, at)) = standing_revocation(transaction, kind, serial)? {
         let ends_hold = standing == RevocationReason::CertificateHold
