@@ -189,6 +189,9 @@ pub(crate) enum PkiCommand {
     /// Validate an X.509 path and its revocation status (RFC 5280 §6, RFC 6960); prints JSON.
     #[command(after_help = crate::pki_commands::validate::VALIDATE_EXAMPLES)]
     Validate(Box<crate::pki_commands::validate::ValidateArgs>),
+    /// What operators do by hand.
+    #[command(flatten)]
+    Office(Box<crate::pki_commands::office::OfficeCommand>),
     /// Card-verifiable certificates of profile `eac` (BSI TR-03110).
     Cvc {
         /// What to do with them.

@@ -1,4 +1,5 @@
 //! `kazasu pki …`: anybody's certificates judged, and the authority's by hand.
 
 pub(crate) mod cvc;
+pub(crate) mod office;
 pub(crate) mod validate;

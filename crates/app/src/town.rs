@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod cards;
 pub(crate) mod hpki;
+pub(crate) mod operators;
 pub(crate) mod people;
 pub(crate) mod run;
 pub(crate) mod secure_element;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const TOWN_FILE: &str = "town.json";
 /// Version of what a town's folder holds. A town of another version has other keys and other files, and
 /// nothing in it is worth taking along.
-pub(crate) const TOWN_VERSION: u32 = 4;
+pub(crate) const TOWN_VERSION: u32 = 5;
 
 /// What every room has.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,6 +48,8 @@ pub(crate) struct AuthorityRoom {
     pub(crate) sign_crl: String,
     /// URL of the OCSP responder of both CAs (plain HTTP).
     pub(crate) ocsp: String,
+    /// Base URL of the linkage service (mutual TLS, for `partners`).
+    pub(crate) linkage: String,
     /// PEM of the authentication CA.
     pub(crate) auth_ca: PathBuf,
     /// PEM of the signature CA.
@@ -159,6 +162,10 @@ pub(crate) struct Town {
     pub(crate) card_contents_root: PathBuf,
     /// The authorities behind `hpki_auth_cert` and `hpki_sign_cert`.
     pub(crate) hpki: HealthAuthorities,
+    /// Who requests and approves at the authority.
+    pub(crate) operators: Vec<operators::SpecimenOperator>,
+    /// Who asks the authority for linkage.
+    pub(crate) partners: Vec<operators::Partner>,
 }
 
 /// The one field that towns of every version have.
@@ -255,6 +262,7 @@ mod tests {
                     crl: text(),
                     sign_crl: text(),
                     ocsp: text(),
+                    linkage: text(),
                     auth_ca: "a".into(),
                     sign_ca: "s".into(),
                 },
@@ -264,6 +272,8 @@ mod tests {
             people: Vec::new(),
             card_contents_root: "r".into(),
             hpki: hpki::places_of(Path::new("d")),
+            operators: operators::operators(Path::new("d")),
+            partners: operators::partners(Path::new("d")),
         }
     }
 
@@ -330,6 +340,9 @@ mod tests {
             "/terminals",
             "/people",
             "/card_contents_root",
+            "/rooms/jpki_authority/linkage",
+            "/operators/0/key",
+            "/partners/2/cert",
             "/hpki/root/cert",
             "/hpki/auth/crl",
         ] {

@@ -126,6 +126,7 @@ fn config(folder: &Path) -> Config {
         crl: CrlTimes { validity_seconds: 86_400, republish_seconds: 60, delta_seconds: 20, shards: 16 },
         ocsp: OcspTimes { validity_seconds: 3_600, reuse_seconds: 60, delegate_seconds: 7 * 86_400 },
         names: Names { organization: "JPKI-EMULATED".into(), operator: "KAZASU TEST municipalities".into() },
+        linkage: None,
     }
     .resolved(folder)
 }

@@ -10,6 +10,7 @@ use card::eac::p256::P256Point;
 use chassis::clock::SystemClock;
 use jpki_authority::Authority;
 use jpki_authority::accredit::eac::EacAccreditation;
+use jpki_authority::error::AuthorityError;
 use pki::pem::{self, PemKind};
 use protocol::ids::InstitutionCode;
 use protocol::problem::{Problem, ProblemCode};
@@ -77,7 +78,13 @@ fn issue(args: &CvcIssueArgs) -> anyhow::Result<Exit> {
     };
     let rights = args.role.iter().fold(Rights::NONE, |all, role| all.with(role.rights()));
     let terminal = EacAccreditation { institution: &institution, institution_key, rights, days: args.days };
-    let chain = authority.accredit_eac(terminal, SystemClock.now())?;
+    let chain = match authority.accredit_eac(terminal, SystemClock.now()) {
+        Ok(chain) => chain,
+        Err(AuthorityError::NotAccredited) => {
+            return refuse(&Problem::new(ProblemCode::InstitutionNotAccredited), json);
+        }
+        Err(error) => return Err(error.into()),
+    };
     if let Err(error) = chassis::files::write_atomic(&args.out, &chain.encode()) {
         return refuse(&unusable(&args.out, error), json);
     }

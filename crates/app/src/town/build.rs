@@ -5,6 +5,7 @@ use crate::card_file::{BuiltInLayout, CardFile};
 use crate::output::Printer;
 use crate::town::cards::{self, CardOffice, CardOrder};
 use crate::town::hpki;
+use crate::town::operators;
 use crate::town::people::{self, Expected, SPECIMENS, Specimen};
 use crate::town::secure_element;
 use crate::town::{
@@ -32,7 +33,8 @@ use std::sync::Mutex;
 
 /// Says that a set-up was begun in this folder and not finished: only then may it be cleared away.
 const MAKING: &str = "making";
-const FOLDERS: [&str; 6] = ["ca", "eligibility", "jpki_authority", "terminal", "people", "logs"];
+const FOLDERS: [&str; 8] =
+    ["ca", "eligibility", "jpki_authority", "terminal", "people", "operators", "partners", "logs"];
 pub(super) const YEAR: u64 = 366 * 86_400;
 /// Every specimen card has the same secrets: they are for trying out.
 pub(super) const PIN: &str = "1234";
@@ -65,9 +67,11 @@ pub(crate) fn prepare(dir: &Path, ports_from: u16, seed: u64, printer: &Printer)
     let rooms = write_configs(dir, ports_from)?;
     let card_contents_root = dir.join(CARD_CONTENTS_ROOT);
     let hpki = hpki::places_of(dir);
+    let (operators, partners) = (operators::operators(dir), operators::partners(dir));
     let dir = dir.to_owned();
     let version = TOWN_VERSION;
-    let town = Town { version, seed, dir, rooms, terminals, people, card_contents_root, hpki };
+    let town =
+        Town { version, seed, dir, rooms, terminals, people, card_contents_root, hpki, operators, partners };
     town.save()?;
     if making {
         std::fs::remove_file(town.dir.join(MAKING))?;
@@ -140,6 +144,7 @@ fn make(
         now,
         &mut SystemEntropy,
     )?;
+    operators::make(&places, authority.config(), now)?;
     bar.inc(4);
     let (mut people, serials) = make_people(&places, &authority, &mut keys, seed, now)?;
     people.push(hpki::make(&places, &mut || keys.pop().context("a key too few"), now)?);
@@ -187,7 +192,10 @@ pub(super) fn write_pem(path: &Path, kind: PemKind, der: &[u8]) -> anyhow::Resul
     Ok(())
 }
 
-fn town_authority(common_name: &str, now: UnixSeconds) -> anyhow::Result<(IssuingAuthority, Vec<u8>)> {
+pub(super) fn town_authority(
+    common_name: &str,
+    now: UnixSeconds,
+) -> anyhow::Result<(IssuingAuthority, Vec<u8>)> {
     let key = generate_p256_pkcs8()?;
     let signer = SoftwareP256Signer::from_pkcs8(&key)?;
     let authority = IssuingAuthority::self_signed(
@@ -464,8 +472,11 @@ fn status_port(ports_from: u16) -> anyhow::Result<u16> {
         .with_context(|| format!("--ports-from {ports_from} leaves no room for nine ports"))
 }
 
-/// The authority's config; ports are `[listen, admin, status, …]`.
-fn authority_config(places: &Places<'_>, [listen, admin, status, _]: [u16; 4]) -> anyhow::Result<PathBuf> {
+/// The authority's config; ports are `[listen, admin, status, linkage]`.
+fn authority_config(
+    places: &Places<'_>,
+    [listen, admin, status, linkage]: [u16; 4],
+) -> anyhow::Result<PathBuf> {
     let path = places.at("jpki_authority/config.toml");
     write_config(
         &path,
@@ -499,7 +510,8 @@ delegate_seconds = 604800
 [names]
 organization = "JPKI-EMULATED"
 operator = "KAZASU TEST municipalities"
-"#
+{linkage}"#,
+            linkage = operators::linkage_config(linkage)
         ),
     )?;
     Ok(path)
@@ -515,7 +527,8 @@ fn write_configs(dir: &Path, ports_from: u16) -> anyhow::Result<Rooms> {
     let [platform, platform_admin, authority, authority_admin] = [port(0)?, port(1)?, port(2)?, port(3)?];
     let [kiosk, kiosk_admin, reader] = [port(4)?, port(5)?, port(6)?];
     let status = status_port(ports_from)?;
-    authority_config(&places, [authority, authority_admin, status, 0])?;
+    let linkage = port(8)?;
+    authority_config(&places, [authority, authority_admin, status, linkage])?;
     write_config(
         &places.at("eligibility/config.toml"),
         &format!(
@@ -590,6 +603,7 @@ chain = "secure-element.chain"
             crl: format!("{authority_url}/crl/auth.crl"),
             sign_crl: format!("{authority_url}/crl/sign.crl"),
             ocsp: format!("http://localhost:{status}/ocsp"),
+            linkage: format!("https://localhost:{linkage}"),
             auth_ca: places.at("jpki_authority/public/auth-ca.pem"),
             sign_ca: places.at("jpki_authority/public/sign-ca.pem"),
             room: room("jpki_authority", authority_url, "jpki_authority/store.sqlite", authority_admin),

@@ -7,9 +7,11 @@ use card::eac::p256::{P256SigningKey, generate_pkcs8};
 use chassis::config::TlsFiles;
 use jpki_authority::Authority;
 use jpki_authority::accredit::eac::terminal_cvca_path;
+use jpki_authority::approval::desk::{ApprovalDesk, Founding};
 use jpki_authority::config::{Config, CrlTimes, Names, OcspTimes, StatusPages};
 use pki::pem::{self, PemKind};
 use protocol::entropy::Seeded;
+use protocol::ids::InstitutionCode;
 use protocol::time::UnixSeconds;
 use std::fs;
 
@@ -29,11 +31,18 @@ fn authority(folder: &Folder) -> (String, TrustAnchor) {
         crl: CrlTimes { validity_seconds: 86_400, republish_seconds: 60, delta_seconds: 20, shards: 4 },
         ocsp: OcspTimes { validity_seconds: 3_600, reuse_seconds: 30, delegate_seconds: 7 * 86_400 },
         names: Names { organization: "JPKI-EMULATED".into(), operator: "KAZASU TEST".into() },
+        linkage: None,
     };
     let file = folder.text("authority.toml");
     fs::write(&file, toml::to_string(&config).unwrap()).unwrap();
     // Made long before the command runs, by any clock: its certificates have begun.
     let made = Authority::init(config, UnixSeconds(1_750_000_000), &mut Seeded::new(1)).unwrap();
+    let desk = ApprovalDesk::open(made.config(), &mut Seeded::new(2)).unwrap();
+    for code in ["9912345676", "1310000001"] {
+        let code = InstitutionCode::parse(code).unwrap();
+        let founding = Founding::Institution { code, name: "見本".into() };
+        desk.found(&founding, "test", UnixSeconds(1_750_000_000)).unwrap();
+    }
     let root = TrustAnchor::parse(&fs::read(terminal_cvca_path(made.config())).unwrap()).unwrap();
     (file, root)
 }

@@ -8,7 +8,7 @@ use crate::error::AuthorityError;
 use arc_swap::ArcSwapOption;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use chassis::shutdown::ShutdownSignal;
@@ -19,9 +19,9 @@ use std::time::Duration;
 
 /// Where lists are published now, by `POST` on the admin address.
 pub const PUBLISH_PATH: &str = "/operator/publish";
-/// A header that the request must carry: no page in a browser can send it without asking this address
-/// first, and it says no.
-pub const OPERATOR_HEADER: &str = "x-kazasu-operator";
+/// The content type that the request must have: no page in a browser can send it without asking this
+/// address first, and it says no.
+const CONTENT_TYPE: &str = "application/json";
 /// How often a running room looks for orders.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -41,7 +41,8 @@ pub fn router(authority: WhenThere, clock: Arc<dyn Clock>) -> Router {
 }
 
 async fn publish(State(desk): State<Desk>, headers: HeaderMap) -> Response {
-    if !headers.contains_key(OPERATOR_HEADER) {
+    let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if sent != Some(CONTENT_TYPE) {
         return (StatusCode::FORBIDDEN, "for operators' programs only\n").into_response();
     }
     let Some(authority) = desk.authority.load_full() else {

@@ -1,11 +1,13 @@
 //! A folder of its own for every test, and specimen registrations. RSA keys are made once per process.
 
 use chassis::config::TlsFiles;
+use jpki_authority::approval::desk::{ApprovalDesk, Founding};
 use jpki_authority::config::{Config, CrlTimes, Names, OcspTimes, StatusPages};
 use jpki_authority::{Authority, PersonRegistration};
 use pki::profile::{BirthDate, Municipality, Sex};
 use pki::signer::{IssuerSigner, generate_rsa_2048_pkcs8, software_signer};
 use protocol::entropy::Seeded;
+use protocol::ids::InstitutionCode;
 use protocol::time::UnixSeconds;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -57,6 +59,7 @@ impl Folder {
                 organization: "JPKI-EMULATED".into(),
                 operator: "KAZASU TEST municipalities".into(),
             },
+            linkage: None,
         }
         .resolved(folder)
     }
@@ -74,7 +77,21 @@ pub(crate) fn authority(folder: &Folder) -> Authority {
 
 /// For programs that know no other time than the present.
 pub(crate) fn authority_at(folder: &Folder, now: UnixSeconds) -> Authority {
-    Authority::init(folder.config(), now, &mut Seeded::new(1)).unwrap()
+    let authority = Authority::init(folder.config(), now, &mut Seeded::new(1)).unwrap();
+    let institution =
+        Founding::Institution { code: institution(), name: "見本内科クリニック".into() };
+    desk(folder).found(&institution, "test", now).unwrap();
+    authority
+}
+
+/// The institution that is accredited from the beginning.
+pub(crate) fn institution() -> InstitutionCode {
+    InstitutionCode::parse("1310000001").unwrap()
+}
+
+/// Where the authority's operators work.
+pub(crate) fn desk(folder: &Folder) -> ApprovalDesk {
+    ApprovalDesk::open(&folder.config(), &mut Seeded::new(2)).unwrap()
 }
 
 /// Public keys of one specimen card: authentication and signature.

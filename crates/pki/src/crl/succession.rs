@@ -96,6 +96,11 @@ impl ListView {
         self.entries.is_empty()
     }
 
+    /// The reason of every entry, in the order of the list.
+    pub fn reasons(&self) -> impl Iterator<Item = RevocationReason> {
+        self.entries.iter().map(|(_, reason)| *reason)
+    }
+
     /// What this list says of a certificate, in a search from the start.
     pub fn entry(&self, serial: &SerialNumber) -> Option<RevocationReason> {
         self.entries.iter().find(|(listed, _)| listed == serial).map(|(_, reason)| *reason)
