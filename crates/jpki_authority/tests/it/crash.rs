@@ -30,7 +30,7 @@ const SIGNATURES: &str = "KAZASU_CRASH_SIGNATURES";
 const AUTH: CertificateKind = CertificateKind::CardHolderAuth;
 
 /// Starts this program again, for one test.
-fn start(test: &str, folder: &Folder, signatures: i64) -> Child {
+pub(crate) fn start(test: &str, folder: &Folder, signatures: i64) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args([test, "--exact", "--nocapture"])
         .env(FOLDER, folder.path())
@@ -39,6 +39,11 @@ fn start(test: &str, folder: &Folder, signatures: i64) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
+}
+
+/// Where this process works, if it is a child.
+pub(crate) fn folder_of_child() -> Option<PathBuf> {
+    std::env::var_os(FOLDER).map(PathBuf::from)
 }
 
 /// A signer that ends the process instead of making its n-th signature.
@@ -65,7 +70,7 @@ impl IssuerSigner for Deadly {
 }
 
 /// The authority in the child's folder, which dies at the signature it was told.
-fn deadly(folder: PathBuf) -> Authority {
+pub(crate) fn deadly(folder: PathBuf) -> Authority {
     let config = Folder::config_in(&folder);
     let left = std::env::var(SIGNATURES).unwrap().parse().unwrap();
     let left = Arc::new(AtomicI64::new(left));

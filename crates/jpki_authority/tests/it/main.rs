@@ -9,10 +9,13 @@
 
 mod accredit;
 mod accredit_eac;
+mod approval;
+mod audit;
 mod config;
 mod crash;
 mod foreign;
 mod issue;
+mod linkage;
 mod ocsp;
 mod pages;
 mod publish;

@@ -333,6 +333,7 @@ fn shown(kept: &KeptRequest) -> Value {
         "request": request.id.to_string(),
         "operation": operation.as_ref().map(Operation::word),
         "summary": operation.as_ref().map(Operation::summary),
+        "operation_sha256": hex::encode(pki::ocsp::sha256(&request.operation)),
         "why": request.why,
         "state": if expired { "expired" } else { kept.state.word() },
         "requested_by": request.requested_by,

@@ -6,7 +6,7 @@ use crate::touch::refuse;
 use chassis::entropy::SystemEntropy;
 use clap::{Args, Subcommand};
 use jpki_authority::approval::desk::{ApprovalDesk, Founding};
-use jpki_authority::approval::{OPERATORS_MIN, Operator};
+use jpki_authority::approval::{ApprovalError, OPERATORS_MIN, Operator};
 use jpki_authority::config::Config;
 use pki::pem::{self, PemKind};
 use pki::signer::{IssuerSigner as _, SoftwareP256Signer, generate_p256_pkcs8};
@@ -85,6 +85,11 @@ fn add(args: &AddArgs) -> anyhow::Result<Exit> {
         Ok(config) => config,
         Err(problem) => return refuse(&problem, json),
     };
+    let desk = ApprovalDesk::open(&config, &mut SystemEntropy)?;
+    if !desk.store().operators()?.is_founding() {
+        // Before a key is made for nothing.
+        return refuse(&*refusal(ApprovalError::FoundingOver.into())?, json);
+    }
     let spki = match (&args.make_key, &args.public_key) {
         (Some(path), _) if path.exists() => {
             return refuse(&unusable_file(path, "there is a file already / すでにあります"), json);
@@ -101,7 +106,6 @@ fn add(args: &AddArgs) -> anyhow::Result<Exit> {
         Ok(operator) => operator,
         Err(error) => return refuse(&unusable(error.to_string()), json),
     };
-    let desk = ApprovalDesk::open(&config, &mut SystemEntropy)?;
     if let Err(error) = desk.found(&Founding::Operator(operator), &account(), now()) {
         return refuse(&*refusal(error)?, json);
     }
