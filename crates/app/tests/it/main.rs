@@ -19,6 +19,7 @@ mod fixture;
 mod foreign_hpki;
 mod foreign_myna_card;
 mod foreign_opensc;
+mod foreign_operators;
 mod foreign_readers;
 mod load_smoke;
 #[path = "../../../card_io/tests/it/pcscd.rs"]
