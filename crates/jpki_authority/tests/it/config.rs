@@ -1,5 +1,6 @@
 use crate::town::Folder;
 use jpki_authority::error::AuthorityError;
+use protocol::linkage_v1::LinkageQuestion;
 use std::path::Path;
 
 fn sample() -> std::path::PathBuf {
@@ -14,6 +15,15 @@ fn the_sample_is_read_and_makes_sense() {
     assert!(config.store.ends_with("samples/jpki_authority/store.sqlite"));
     assert!(config.tls.key.ends_with("samples/jpki_authority/server.key"));
     assert_eq!(config.crl.validity_seconds, 86_400);
+    let linkage = config.linkage.unwrap();
+    assert!(linkage.client_ca.ends_with("samples/jpki_authority/partner-ca.pem"));
+    let [eligibility, portal] = &linkage.clients[..] else { panic!("two clients") };
+    assert!(eligibility.certificate.ends_with("samples/jpki_authority/partners/eligibility.pem"));
+    assert!(
+        eligibility.may_ask(LinkageQuestion::RenewedAuth)
+            && !eligibility.may_ask(LinkageQuestion::AuthOfSign)
+    );
+    assert!(portal.may_ask(LinkageQuestion::AuthOfSign) && !portal.may_ask(LinkageQuestion::SignOfAuth));
 }
 
 #[test]
