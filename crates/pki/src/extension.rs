@@ -93,10 +93,12 @@ pub struct Extensions<'a> {
     pub(crate) access: [Option<Tlv<'a>>; 2],
     pub(crate) directory_attributes: Option<Tlv<'a>>,
     pub(crate) ocsp_no_check: bool,
-    /// Known extensions that RFC 5280 wants critical and that are not, or the other way round: the first one.
+    /// The first extension that RFC 5280 never wants critical, and that is.
     pub(crate) odd_criticality: Option<(&'static str, usize)>,
     /// One that RFC 5280 wants critical, that is not, and that is processed all the same.
     pub(crate) lax_criticality: Option<&'static str>,
+    /// Whether a FALSE stands somewhere that DER leaves out.
+    pub(crate) spells_default: bool,
     /// RFC 5280 §4.2: a certificate with one must be refused.
     pub(crate) unknown_critical: Option<UnknownCritical<'a>>,
 }
@@ -154,6 +156,7 @@ impl<'a> Extensions<'a> {
                 return Err(extension.kind.malformed("too many extensions"));
             }
             seen.push(extension.kind.content);
+            found.spells_default |= extension.spells_default;
             found.take(&extension)?;
         }
         Ok(found)
@@ -167,17 +170,19 @@ impl<'a> Extensions<'a> {
             let bits = extension.only(tag::BIT_STRING, "keyUsage")?;
             self.key_usage = Some(KeyUsage(bits.named_bits("keyUsage")?));
         } else if is(oid::BASIC_CONSTRAINTS) {
-            self.basic_constraints =
-                Some(read_basic_constraints(&extension.only(tag::SEQUENCE, "basicConstraints")?)?);
+            let (constraints, flag) =
+                read_basic_constraints(&extension.only(tag::SEQUENCE, "basicConstraints")?)?;
+            self.basic_constraints = Some(constraints);
+            self.spells_default |= flag == Flag::SpelledFalse;
             if self.is_authority() {
                 self.note_lax_criticality(extension, "basicConstraints");
             }
         } else if is(oid::SUBJECT_KEY_IDENTIFIER) {
-            self.note_criticality(extension, "subjectKeyIdentifier", Wanted::NonCritical);
+            self.note_criticality(extension, "subjectKeyIdentifier");
             self.subject_key_identifier =
                 Some(extension.only(tag::OCTET_STRING, "subjectKeyIdentifier")?.content);
         } else if is(oid::AUTHORITY_KEY_IDENTIFIER) {
-            self.note_criticality(extension, "authorityKeyIdentifier", Wanted::NonCritical);
+            self.note_criticality(extension, "authorityKeyIdentifier");
             let identifier = extension.only(tag::SEQUENCE, "authorityKeyIdentifier")?;
             self.authority_key_identifier = read_authority_key_identifier(&identifier)?;
         } else if is(oid::EXTENDED_KEY_USAGE) {
@@ -223,7 +228,7 @@ impl<'a> Extensions<'a> {
             let value = extension.only(tag::INTEGER, "inhibitAnyPolicy")?;
             self.inhibit_any_policy = Some(skip_certificates(&value, "inhibitAnyPolicy")?);
         } else if is(oid::NAME_CONSTRAINTS) {
-            self.note_criticality(extension, "nameConstraints", Wanted::Critical);
+            self.note_lax_criticality(extension, "nameConstraints");
             let value = extension.only(tag::SEQUENCE, "nameConstraints")?;
             self.name_constraints = Some(Found { value, critical: extension.critical });
         } else if is(oid::CRL_DISTRIBUTION_POINTS) {
@@ -231,13 +236,13 @@ impl<'a> Extensions<'a> {
         } else if is(oid::ISSUER_ALT_NAME) {
             self.issuer_alternative_names = Some(extension.only(tag::SEQUENCE, "issuerAltName")?);
         } else if is(oid::AUTHORITY_INFO_ACCESS) {
-            self.note_criticality(extension, "authorityInfoAccess", Wanted::NonCritical);
+            self.note_criticality(extension, "authorityInfoAccess");
             self.access[0] = Some(extension.only(tag::SEQUENCE, "authorityInfoAccess")?);
         } else if is(oid::SUBJECT_INFO_ACCESS) {
-            self.note_criticality(extension, "subjectInfoAccess", Wanted::NonCritical);
+            self.note_criticality(extension, "subjectInfoAccess");
             self.access[1] = Some(extension.only(tag::SEQUENCE, "subjectInfoAccess")?);
         } else if is(oid::FRESHEST_CRL) {
-            self.note_criticality(extension, "freshestCRL", Wanted::NonCritical);
+            self.note_criticality(extension, "freshestCRL");
             extension.only(tag::SEQUENCE, "freshestCRL")?;
         } else if is(oid::SUBJECT_DIRECTORY_ATTRIBUTES) && !extension.critical {
             self.directory_attributes = Some(extension.only(tag::SEQUENCE, "subjectDirectoryAttributes")?);
@@ -259,8 +264,8 @@ impl<'a> Extensions<'a> {
         }
     }
 
-    fn note_criticality(&mut self, extension: &RawExtension<'a>, what: &'static str, wanted: Wanted) {
-        if extension.critical != (wanted == Wanted::Critical) {
+    fn note_criticality(&mut self, extension: &RawExtension<'a>, what: &'static str) {
+        if extension.critical {
             self.odd_criticality.get_or_insert((what, extension.kind.offset));
         }
     }
@@ -268,12 +273,6 @@ impl<'a> Extensions<'a> {
 
 /// More extensions than any certificate has; comparing each with each stays cheap below it.
 const EXTENSIONS_MAX: usize = 64;
-
-#[derive(PartialEq, Eq)]
-enum Wanted {
-    Critical,
-    NonCritical,
-}
 
 /// Visits each element of a list that must not be empty.
 pub(crate) fn check_each<'a>(
@@ -291,17 +290,13 @@ pub(crate) fn check_each<'a>(
     Ok(())
 }
 
-fn read_basic_constraints(list: &Tlv<'_>) -> Result<BasicConstraints, Malformed> {
+fn read_basic_constraints(list: &Tlv<'_>) -> Result<(BasicConstraints, Flag), Malformed> {
     let mut fields = list.inside();
-    let is_authority = match fields.optional(tag::BOOLEAN, "cA")? {
-        // DEFAULT FALSE is never encoded (X.690 §11.5).
-        Some(flag) if !flag.boolean("cA")? => return Err(flag.malformed("cA")),
-        flag => flag.is_some(),
-    };
+    let flag = read_flag(&mut fields, "cA")?;
     let limit = fields.optional(tag::INTEGER, "pathLenConstraint")?;
     let path_length_max = limit.map(|limit| skip_certificates(&limit, "pathLenConstraint")).transpose()?;
     fields.finish("basicConstraints")?;
-    Ok(BasicConstraints { is_authority, path_length_max })
+    Ok((BasicConstraints { is_authority: flag == Flag::True, path_length_max }, flag))
 }
 
 fn read_authority_key_identifier<'a>(list: &Tlv<'a>) -> Result<Option<&'a [u8]>, Malformed> {
@@ -344,21 +339,36 @@ pub(crate) struct RawExtension<'a> {
     pub(crate) kind: Tlv<'a>,
     /// Whether it must be understood.
     pub(crate) critical: bool,
+    /// Whether it says in so many words that it need not.
+    spells_default: bool,
     value: Tlv<'a>,
+}
+
+/// A BOOLEAN DEFAULT FALSE. FALSE must not be encoded (X.690 §11.5); old issuers do, it says the same, and
+/// every reader in the field takes it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flag {
+    True,
+    Absent,
+    SpelledFalse,
+}
+
+fn read_flag(fields: &mut Reader<'_>, what: &'static str) -> Result<Flag, Malformed> {
+    match fields.optional(tag::BOOLEAN, what)? {
+        None => Ok(Flag::Absent),
+        Some(flag) => Ok(if flag.boolean(what)? { Flag::True } else { Flag::SpelledFalse }),
+    }
 }
 
 impl<'a> RawExtension<'a> {
     pub(crate) fn read(list: &mut Reader<'a>) -> Result<Self, Malformed> {
         let mut fields = list.expect(tag::SEQUENCE, "extension")?.inside();
         let kind = fields.expect(tag::OID, "extnID")?;
-        let critical = match fields.optional(tag::BOOLEAN, "critical")? {
-            // DEFAULT FALSE is never encoded (X.690 §11.5).
-            Some(flag) if !flag.boolean("critical")? => return Err(flag.malformed("critical")),
-            flag => flag.is_some(),
-        };
+        let critical = read_flag(&mut fields, "critical")?;
         let value = fields.expect(tag::OCTET_STRING, "extnValue")?;
         fields.finish("extension")?;
-        Ok(Self { kind, critical, value })
+        let spells_default = critical == Flag::SpelledFalse;
+        Ok(Self { kind, critical: critical == Flag::True, spells_default, value })
     }
 
     /// The value as it came.

@@ -281,6 +281,10 @@ pub(crate) fn check_size(spki: &Tlv<'_>) -> Result<(), PublicKeyError> {
     let name = identifier.object_identifier("public key algorithm")?;
     let key = fields.expect(tag::BIT_STRING, "subjectPublicKey")?;
     fields.finish("subjectPublicKeyInfo")?;
+    if name == oid::EC_PUBLIC_KEY.as_bytes() && identifier.peek() != Some(tag::OID) {
+        // RFC 5480 §2.1.1: curves are named; a generator of one's own choice proves nothing.
+        return Err(PublicKeyError::Unsupported);
+    }
     if [oid::RSA_ENCRYPTION, oid::RSASSA_PSS].iter().any(|known| known.as_bytes() == name) {
         check_modulus(read_rsa(&key, key.whole_octets("subjectPublicKey")?)?.0)?;
     }

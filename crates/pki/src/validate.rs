@@ -129,7 +129,7 @@ pub fn validate<'a>(
     })?;
     let mut session = Session::new(&leaf, anchors, evidence, question);
     let mut farthest: Option<Failed> = None;
-    let found = search(&mut session, 0, Anchors::All, &mut |session, path, place| {
+    let found = search(&mut session, 0, Anchors::All, question, &mut |session, path, place| {
         let mut statuses = Vec::new();
         let outcome = examine(session, path, place, question, &mut statuses);
         if let Err(error) = &outcome
@@ -167,6 +167,6 @@ fn examine<'a>(
     let anchor = session.anchor(place).ok_or(none)?;
     let certificates: Vec<_> = path.iter().filter_map(|place| session.certificate(*place)).collect();
     let policies = walk::walk(&certificates, anchor, question)?;
-    status::check_path(session, path, place, 0, statuses)?;
+    status::check_path(session, path, place, 0, question.revocation, statuses)?;
     Ok((policies, anchor))
 }

@@ -10,6 +10,7 @@ use chassis::clock::SystemClock;
 use clap::{Args, ValueEnum};
 use der::asn1::ObjectIdentifier;
 use files::{Input, Kind};
+use pki::certificate::Certificate;
 use pki::signature_scheme::Sha1;
 use pki::validate::input::{
     AnyPolicy, ExplicitPolicy, Freshness, InitialPolicies, PolicyMapping, RevocationRule,
@@ -245,6 +246,8 @@ pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
             for input in &responses {
                 note(&mut ignored, input, evidence.add_response(&input.der));
             }
+            // An unreadable leaf is told by its file too.
+            note(&mut ignored, leaf, Certificate::parse(&leaf.der));
             let outcome = pki::validate::validate(&leaf.der, &anchors, &evidence, &question);
             Report::of(&outcome, &anchors, &question)
         }
@@ -261,17 +264,19 @@ pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
 fn trusted(inputs: &[Input], ignored: &mut Vec<Ignored>) -> Vec<TrustAnchor> {
     let mut anchors = Vec::new();
     for input in inputs {
-        match TrustAnchor::from_certificate(&input.der) {
+        let authority = TrustAnchor::from_certificate(&input.der);
+        // One that is no authority's is trusted for itself.
+        match authority.or_else(|problem| TrustAnchor::pinned(&input.der).map_err(|_| problem)) {
             Ok(anchor) => anchors.push(anchor),
-            Err(problem) => ignored.push(Ignored { file: input.name.clone(), why: problem.to_string() }),
+            Err(problem) => ignored.push(Ignored::of(input, &problem)),
         }
     }
     anchors
 }
 
-fn note<E: std::fmt::Display>(ignored: &mut Vec<Ignored>, input: &Input, outcome: Result<(), E>) {
+fn note<T, E: std::fmt::Display>(ignored: &mut Vec<Ignored>, input: &Input, outcome: Result<T, E>) {
     if let Err(error) = outcome {
-        ignored.push(Ignored { file: input.name.clone(), why: error.to_string() });
+        ignored.push(Ignored::of(input, &error));
     }
 }
 

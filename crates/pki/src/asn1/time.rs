@@ -54,6 +54,26 @@ impl CertificateTime {
     }
 }
 
+/// GeneralizedTime of an OCSP response. RFC 6960 §4.2.2.1 wants the form of certificates; RFC 2560 did not, and
+/// some responders still say fractions of seconds, which are cut off here. Others than a fraction that DER allows
+/// (X.690 §11.7: no zero at its end) are refused.
+pub(crate) fn read_response_time(tlv: &Tlv<'_>, what: &'static str) -> Result<CertificateTime, Malformed> {
+    let fault = || tlv.malformed(what);
+    if tlv.tag != tag::GENERALIZED_TIME {
+        return Err(fault());
+    }
+    let Some(point) = tlv.content.iter().position(|octet| *octet == b'.') else {
+        return CertificateTime::read(tlv, what);
+    };
+    let (whole, fraction) = tlv.content.split_at_checked(point).ok_or_else(fault)?;
+    let [b'.', digits @ .., last, b'Z'] = fraction else { return Err(fault()) };
+    if *last == b'0' || !digits.iter().chain([last]).all(u8::is_ascii_digit) {
+        return Err(fault());
+    }
+    let whole = [whole, b"Z"].concat();
+    CertificateTime::read(&Tlv { content: &whole, ..*tlv }, what).map_err(|_| fault())
+}
+
 impl From<UnixSeconds> for CertificateTime {
     fn from(time: UnixSeconds) -> Self {
         Self(i64::try_from(time.0).unwrap_or(i64::MAX))
@@ -163,6 +183,23 @@ mod tests {
         }
         assert!(read(tag::GENERALIZED_TIME, "20251122010203.5Z").is_err());
         assert!(read(tag::PRINTABLE, "251122010203Z").is_err());
+    }
+
+    #[test]
+    fn responses_may_say_fractions_of_a_second() {
+        let read = |text: &str| {
+            let mut raw = vec![tag::GENERALIZED_TIME, u8::try_from(text.len()).unwrap()];
+            raw.extend_from_slice(text.as_bytes());
+            read_response_time(&Reader::new(&raw).any("time").unwrap(), "time").map(|time| time.0)
+        };
+        for good in ["20251122010203Z", "20251122010203.5Z", "20251122010203.123456Z"] {
+            assert_eq!(read(good), Ok(1_763_773_323), "{good}");
+        }
+        for bad in
+            ["20251122010203.Z", "20251122010203.50Z", "20251122010203.5", "202511220102.5Z", ".5Z", "."]
+        {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -224,6 +224,10 @@ fn choose_issuer<'t>(
 
 /// revokedCertificates: RFC 5280 §5.1.2.6.
 fn read_entries(list: &CertificateList<'_>) -> Result<EntryTable, CrlProblem> {
+    // Those whose lists are indexed write them as RFC 5280 §5.1.2.6 says: without the field if it is empty.
+    if let Some(empty) = list.empty_entries() {
+        return Err(empty.malformed("revokedCertificates").into());
+    }
     // 38 octets is the usual entry with a reason; smaller ones only make the vector grow once.
     let mut entries = Vec::with_capacity(list.entry_octets() / 38 + 1);
     for entry in list.entries() {

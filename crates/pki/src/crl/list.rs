@@ -302,6 +302,11 @@ impl<'a> CertificateList<'a> {
         Ok(())
     }
 
+    /// Entries that are there and are none, which RFC 5280 §5.1.2.6 does not allow and several programs write.
+    pub(crate) fn empty_entries(&self) -> Option<Tlv<'a>> {
+        self.entries.filter(|entries| entries.content.is_empty())
+    }
+
     /// Octets of the entries: what a vector for them is sized by.
     pub(crate) fn entry_octets(&self) -> usize {
         self.entries.map_or(0, |entries| entries.content.len())
@@ -311,8 +316,6 @@ impl<'a> CertificateList<'a> {
     pub(crate) fn entries(&self) -> Entries<'a> {
         Entries {
             rest: self.entries.map_or_else(|| Reader::new(&[]), |entries| entries.inside()),
-            // RFC 5280 §5.1.2.6: the list must be absent when there is nothing revoked.
-            empty: self.entries.filter(|entries| entries.content.is_empty()),
             is_v2: self.is_v2,
         }
     }
@@ -333,7 +336,6 @@ pub(crate) struct ListEntry<'a> {
 /// Reads entries one after the other.
 pub(crate) struct Entries<'a> {
     rest: Reader<'a>,
-    empty: Option<Tlv<'a>>,
     is_v2: bool,
 }
 
@@ -341,9 +343,6 @@ impl<'a> Iterator for Entries<'a> {
     type Item = Result<ListEntry<'a>, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(empty) = self.empty.take() {
-            return Some(Err(empty.malformed("revokedCertificates")));
-        }
         if self.rest.is_empty() {
             return None;
         }

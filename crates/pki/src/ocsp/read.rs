@@ -3,7 +3,7 @@
 use super::{CertId, ResponseStatus};
 use crate::asn1::read::{Malformed, Reader, Tlv};
 use crate::asn1::tag;
-use crate::asn1::time::CertificateTime;
+use crate::asn1::time::{CertificateTime, read_response_time};
 use crate::certificate::Certificate;
 use crate::extension::{RawExtension, UnknownCritical};
 use crate::oid;
@@ -123,7 +123,7 @@ impl<'a> BasicResponse<'a> {
         }
         let responder = read_responder(&mut data)?;
         let produced = data.expect(tag::GENERALIZED_TIME, "producedAt")?;
-        let produced_at = CertificateTime::read(&produced, "producedAt")?;
+        let produced_at = read_response_time(&produced, "producedAt")?;
         let list = data.expect(tag::SEQUENCE, "responses")?;
         let mut singles = Vec::new();
         let mut rest = list.inside();
@@ -188,14 +188,14 @@ impl<'a> SingleResponse<'a> {
         let id = CertId::read(&fields.expect(tag::SEQUENCE, "certID")?)?;
         let status = CertStatus::read(&fields.any("certStatus")?)?;
         let this = fields.expect(tag::GENERALIZED_TIME, "thisUpdate")?;
-        let this_update = CertificateTime::read(&this, "thisUpdate")?;
+        let this_update = read_response_time(&this, "thisUpdate")?;
         let next_update = match fields.optional(tag::context_constructed(0), "nextUpdate")? {
             None => None,
             Some(wrapper) => {
                 let mut inside = wrapper.inside();
                 let next = inside.expect(tag::GENERALIZED_TIME, "nextUpdate")?;
                 inside.finish("nextUpdate")?;
-                Some(CertificateTime::read(&next, "nextUpdate")?)
+                Some(read_response_time(&next, "nextUpdate")?)
             }
         };
         let extensions = fields.optional(tag::context_constructed(1), "singleExtensions")?;
@@ -219,7 +219,7 @@ impl CertStatus {
         }
         let mut fields = choice.inside();
         let time = fields.expect(tag::GENERALIZED_TIME, "revocationTime")?;
-        let at = CertificateTime::read(&time, "revocationTime")?;
+        let at = read_response_time(&time, "revocationTime")?;
         let reason = match fields.optional(tag::context_constructed(0), "revocationReason")? {
             None => RevocationReason::Unspecified,
             Some(wrapper) => {

@@ -41,6 +41,16 @@ pub struct TrustAnchor {
     pub(crate) not_after: CertificateTime,
     pub(crate) constraints: AnchorConstraints,
     pub(crate) conformance: AnchorConformance,
+    pub(crate) role: AnchorRole,
+}
+
+/// What an anchor is trusted for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AnchorRole {
+    /// To issue.
+    Authority,
+    /// For itself: the very certificate is believed, and nothing that its key signs.
+    Itself,
 }
 
 impl fmt::Debug for TrustAnchor {
@@ -57,10 +67,24 @@ impl TrustAnchor {
     /// Malformed, not an authority's certificate, or a key that is not supported.
     pub fn from_certificate(der: &[u8]) -> Result<Self, CertificateProblem> {
         let certificate = Certificate::parse(der)?;
-        let extensions = certificate.extensions();
-        if certificate.version() == Version::V3 && !extensions.is_authority() {
+        if certificate.version() == Version::V3 && !certificate.extensions().is_authority() {
             return Err(CertificateProblem::WrongProfile { what: "an anchor must be an authority" });
         }
+        Self::of(&certificate, AnchorRole::Authority)
+    }
+
+    /// From the DER of a certificate that whoever asks trusts for itself: it is accepted where it is the
+    /// one asked about, within its dates and for its purposes, and issues nothing. RFC 5280 does not know
+    /// this; every verifier has it, for servers that certify themselves.
+    ///
+    /// # Errors
+    /// Malformed, or a key that is not supported.
+    pub fn pinned(der: &[u8]) -> Result<Self, CertificateProblem> {
+        Self::of(&Certificate::parse(der)?, AnchorRole::Itself)
+    }
+
+    fn of(certificate: &Certificate<'_>, role: AnchorRole) -> Result<Self, CertificateProblem> {
+        let extensions = certificate.extensions();
         if extensions.unknown_critical.is_some() {
             return Err(CertificateProblem::WrongProfile {
                 what: "critical extension that is not supported",
@@ -70,17 +94,18 @@ impl TrustAnchor {
             return Err(CertificateProblem::WrongProfile { what: "an anchor must have a name" });
         }
         Ok(Self {
-            der: der.to_vec(),
+            der: certificate.as_der().to_vec(),
             subject: certificate.subject_der().to_vec(),
             prepared: PreparedName::new(certificate.subject_der())?,
             key_identifier: extensions.subject_key_identifier.map(<[u8]>::to_vec),
-            key: usable_key(&certificate)?,
+            key: usable_key(certificate)?,
             key_id: IssuerKeyId(sha256(certificate.spki_der())),
             key_usage: extensions.key_usage,
             not_before: certificate.not_before(),
             not_after: certificate.not_after(),
-            constraints: read_constraints(&certificate)?,
-            conformance: AnchorConformance::of(&certificate),
+            constraints: read_constraints(certificate)?,
+            conformance: AnchorConformance::of(certificate),
+            role,
         })
     }
 
@@ -113,12 +138,18 @@ impl TrustAnchor {
             (Some(ours), Some(named)) => ours == named,
             _ => true,
         };
-        self.subject == issuer_name && same_key
+        self.role == AnchorRole::Authority && self.subject == issuer_name && same_key
+    }
+
+    /// Whether `certificate` is the very one that is trusted.
+    pub(crate) fn is(&self, certificate: &Certificate<'_>) -> bool {
+        self.der == certificate.as_der()
     }
 
     /// RFC 5280 §6.3.3 (f): a key usage that is present must allow it.
     pub(crate) fn may_sign_lists(&self) -> bool {
-        self.key_usage.is_none_or(|usage| usage.includes(KeyUsage::CRL_SIGN))
+        self.role == AnchorRole::Authority
+            && self.key_usage.is_none_or(|usage| usage.includes(KeyUsage::CRL_SIGN))
     }
 
     /// RFC 5280 §6.1.4 (n): a key usage that is present must allow it.

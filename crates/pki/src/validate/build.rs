@@ -4,9 +4,16 @@
 //! fits come first, and only the signature decides. No path passes the same name and key twice, and what
 //! is spent is counted: with a bag of a hundred certificates that all sign each other there are more paths
 //! than atoms.
+//!
+//! Two rounds. The first leaves out certificates that no valid path can pass, whatever stands above and below
+//! them (expired, no authority's), so that a heap of those does not use up the work that a good one needs. If
+//! it finds nothing there is no valid path; the second, with all of them, finds out what to tell.
 
+use super::anchor::AnchorRole;
 use super::error::{Fault, PathError, Place, Work};
+use super::input::Question;
 use super::session::{Session, Signed, SignedBy, Subject};
+use super::walk::may_issue;
 use std::ops::ControlFlow;
 
 /// Examines a complete path (places in the bag, leaf first, and the anchor's) and says what it is good for.
@@ -21,6 +28,12 @@ pub(crate) enum Anchors {
     Only(usize),
 }
 
+impl Anchors {
+    fn include(self, place: usize) -> bool {
+        self == Self::All || self == Self::Only(place)
+    }
+}
+
 /// Of all failures the one that came farthest, the first of these.
 struct Best(Option<PathError>);
 
@@ -33,7 +46,34 @@ impl Best {
     }
 }
 
-/// Builds paths from `target` until one is good.
+/// Which certificates of the bag may stand in a path as issuers.
+enum Usable<'q> {
+    /// All of them.
+    All,
+    /// Those that may by themselves; remembered by place.
+    ByThemselves { question: &'q Question, known: Vec<Option<bool>> },
+}
+
+impl Usable<'_> {
+    fn includes(&mut self, session: &Session<'_, '_>, place: usize) -> bool {
+        let Self::ByThemselves { question, known } = self else { return true };
+        let Some(known) = known.get_mut(place) else { return false };
+        *known.get_or_insert_with(|| {
+            session.certificate(place).is_some_and(|certificate| may_issue(certificate, question))
+        })
+    }
+}
+
+/// What is looked for, and the failure that came farthest.
+struct Search<'q> {
+    anchors: Anchors,
+    usable: Usable<'q>,
+    /// Whether a certificate was left out as not usable.
+    left_out: bool,
+    best: Best,
+}
+
+/// Builds paths from `target` until one is good for `question`.
 ///
 /// # Errors
 /// No path is good: the failure that came farthest. Or the work limit.
@@ -41,13 +81,33 @@ pub(crate) fn search<'s, 'a, T>(
     session: &mut Session<'s, 'a>,
     target: usize,
     anchors: Anchors,
+    question: &Question,
     examine: Examine<'_, 's, 'a, T>,
 ) -> Result<T, PathError> {
-    let mut best = Best(None);
-    match extend(session, &mut vec![target], anchors, &mut best, examine) {
+    let known = vec![None; session.nodes.len()];
+    let usable = Usable::ByThemselves { question, known };
+    let mut first = Search { anchors, usable, left_out: false, best: Best(None) };
+    let found = round(session, target, &mut first, examine);
+    match found {
+        Err(error) if first.left_out && !matches!(error.fault, Fault::WorkLimit { .. }) => {}
+        found => return found,
+    }
+    session.count_anew();
+    let mut second = Search { anchors, usable: Usable::All, left_out: false, best: first.best };
+    round(session, target, &mut second, examine)
+}
+
+fn round<'s, 'a, T>(
+    session: &mut Session<'s, 'a>,
+    target: usize,
+    search: &mut Search<'_>,
+    examine: Examine<'_, 's, 'a, T>,
+) -> Result<T, PathError> {
+    match extend(session, &mut vec![target], search, examine) {
         ControlFlow::Break(outcome) => outcome,
         ControlFlow::Continue(()) => {
-            Err(best.0.unwrap_or(PathError { place: Place::Leaf, fault: Fault::NoAnchor }))
+            let nothing = PathError { place: Place::Leaf, fault: Fault::NoAnchor };
+            Err(search.best.0.clone().unwrap_or(nothing))
         }
     }
 }
@@ -57,14 +117,13 @@ type Step<T> = ControlFlow<Result<T, PathError>>;
 fn extend<'s, 'a, T>(
     session: &mut Session<'s, 'a>,
     path: &mut Vec<usize>,
-    anchors: Anchors,
-    best: &mut Best,
+    search: &mut Search<'_>,
     examine: Examine<'_, 's, 'a, T>,
 ) -> Step<T> {
     let index = path.len().saturating_sub(1);
-    let candidates = candidates_for(session, path, anchors);
+    let candidates = candidates_for(session, path, search);
     if candidates.found.is_empty() {
-        best.note(Place::of(index), if candidates.looped { Fault::NoAnchor } else { Fault::NoIssuer });
+        search.best.note(Place::of(index), if candidates.looped { Fault::NoAnchor } else { Fault::NoIssuer });
     }
     for signer in candidates.found {
         if let Err(error) = session.count_candidate() {
@@ -76,11 +135,11 @@ fn extend<'s, 'a, T>(
                 return ControlFlow::Break(Err(PathError { place: Place::of(index), fault }));
             }
             Err(fault @ Fault::Key(_)) => {
-                best.note(issuer_place(signer, index), fault);
+                search.best.note(issuer_place(signer, index), fault);
                 continue;
             }
             Err(fault) => {
-                best.note(Place::of(index), fault);
+                search.best.note(Place::of(index), fault);
                 continue;
             }
         }
@@ -91,17 +150,17 @@ fn extend<'s, 'a, T>(
                 }
                 match examine(session, path, anchor) {
                     Ok(good) => return ControlFlow::Break(Ok(good)),
-                    Err(error) => best.note(error.place, error.fault),
+                    Err(error) => search.best.note(error.place, error.fault),
                 }
             }
             SignedBy::Certificate(place) => {
                 let limit = session.question.limits.path_length;
                 if path.len() >= limit {
-                    best.note(Place::of(index), Fault::WorkLimit { work: Work::PathLength, limit });
+                    search.best.note(Place::of(index), Fault::WorkLimit { work: Work::PathLength, limit });
                     continue;
                 }
                 path.push(place);
-                let step = extend(session, path, anchors, best, examine);
+                let step = extend(session, path, search, examine);
                 path.pop();
                 step?;
             }
@@ -120,6 +179,16 @@ const fn issuer_place(signer: SignedBy, index: usize) -> Place {
 /// The signature of the last certificate of `path`, by `signer`.
 fn verify_edge(session: &mut Session<'_, '_>, path: &[usize], signer: SignedBy) -> Result<(), Fault> {
     let Some(place) = path.last().copied() else { return Err(Fault::NoIssuer) };
+    if let SignedBy::Anchor(anchor) = signer
+        && path.len() == 1
+        && session
+            .certificate(place)
+            .zip(session.anchor(anchor))
+            .is_some_and(|(leaf, anchor)| anchor.is(leaf))
+    {
+        // What is trusted itself needs nobody's signature.
+        return Ok(());
+    }
     verify_certificate(session, place, signer)
 }
 
@@ -142,7 +211,7 @@ struct Candidates {
 }
 
 /// Who has the name that issued the last certificate of `path`: anchors first, then those whose key identifier fits, then the rest.
-fn candidates_for(session: &Session<'_, '_>, path: &[usize], anchors: Anchors) -> Candidates {
+fn candidates_for(session: &Session<'_, '_>, path: &[usize], search: &mut Search<'_>) -> Candidates {
     let mut looped = false;
     let mut found: Vec<(bool, u8, SignedBy)> = Vec::new();
     let Some(child) = path.last().and_then(|place| session.nodes.get(*place)) else {
@@ -155,16 +224,23 @@ fn candidates_for(session: &Session<'_, '_>, path: &[usize], anchors: Anchors) -
         _ => 1,
     };
     for (place, anchor) in session.anchors.iter().enumerate() {
-        if (anchors == Anchors::All || anchors == Anchors::Only(place))
-            && child.names_anchor_as_issuer(anchor)
-        {
+        let may_end = match anchor.role {
+            AnchorRole::Authority => child.names_anchor_as_issuer(anchor),
+            AnchorRole::Itself => false,
+        };
+        let is_itself = path.len() == 1 && anchor.is(child.certificate);
+        if search.anchors.include(place) && (may_end || is_itself) {
             found.push((false, rank(anchor.key_identifier.as_deref()), SignedBy::Anchor(place)));
         }
     }
     for (place, node) in session.nodes.iter().enumerate() {
         let certificate = node.certificate;
         if !child.names_as_issuer(node)
-            || session.anchors.iter().any(|anchor| anchor.der == certificate.as_der())
+            || session
+                .anchors
+                .iter()
+                .enumerate()
+                .any(|(place, anchor)| search.anchors.include(place) && anchor.der == certificate.as_der())
         {
             continue;
         }
@@ -173,6 +249,10 @@ fn candidates_for(session: &Session<'_, '_>, path: &[usize], anchors: Anchors) -
         };
         if path.iter().any(is_passed) {
             looped = true;
+            continue;
+        }
+        if !search.usable.includes(session, place) {
+            search.left_out = true;
             continue;
         }
         let own = certificate.extensions().subject_key_identifier;

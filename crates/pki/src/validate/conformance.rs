@@ -54,13 +54,11 @@ pub(crate) fn check(certificate: &Certificate<'_>, profile: Profile) -> Result<(
         )?;
     }
     if let Some((what, _)) = extensions.odd_criticality {
-        return Err(Fault::Conformance { what, clause: "RFC 5280 §4.2: of the wrong criticality" });
+        return Err(Fault::Conformance { what, clause: "RFC 5280 §4.2: must not be critical" });
     }
     if !extensions.is_authority() {
         let signs = extensions.key_usage.is_some_and(|usage| usage.includes(KeyUsage::KEY_CERT_SIGN));
         demand(!signs, "keyCertSign in a certificate of no authority", "RFC 5280 §4.2.1.9")?;
-        let limited = extensions.basic_constraints.is_some_and(|limits| limits.path_length_max.is_some());
-        demand(!limited, "pathLenConstraint in a certificate of no authority", "RFC 5280 §4.2.1.9")?;
         demand(
             extensions.name_constraints.is_none(),
             "nameConstraints in a certificate of no authority",
@@ -104,6 +102,11 @@ fn check_strictly(certificate: &Certificate<'_>) -> Result<(), Fault> {
         "keyUsage without any use",
         "RFC 5280 §4.2.1.3",
     )?;
+    let limits_nothing = extensions
+        .basic_constraints
+        .is_some_and(|limits| limits.path_length_max.is_some() && !limits.is_authority);
+    demand(!limits_nothing, "pathLenConstraint in a certificate of no authority", "RFC 5280 §4.2.1.9")?;
+    demand(!extensions.spells_default, "FALSE where it is the default", "X.690 §11.5")?;
     if let Some(what) = extensions.lax_criticality {
         return Err(Fault::Conformance { what, clause: "RFC 5280 §4.2: not critical" });
     }

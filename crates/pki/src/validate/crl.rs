@@ -2,7 +2,7 @@
 
 use super::build::{Anchors, search};
 use super::error::{Fault, PathError};
-use super::input::{ExplicitPolicy, InitialPolicies, Question};
+use super::input::{ExplicitPolicy, InitialPolicies, Question, RevocationRule};
 use super::names;
 use super::profile::Profile;
 use super::session::{Session, Signed, SignedBy, Subject};
@@ -159,8 +159,18 @@ fn ask<'a>(
     }
     // (c), (h)
     let delta = find_delta(session, list, signer);
+    if let Some((delta, Age::Stale(_))) = delta {
+        // Too old to release anybody, or to say that nothing else changed; what it revokes is revoked.
+        let entry = look_up(delta, about.certificate).map_err(Status::Unknown)?;
+        if let Some(entry) = entry.filter(|entry| entry.reason != RevocationReason::RemoveFromCrl) {
+            return Ok(Some(Finding::Says(revoked(entry.reason, entry.revoked_at), delta.this_update)));
+        }
+    }
     // The two together are as new as the delta.
-    let newest = delta.and_then(|place| session.lists.get(place).copied()).unwrap_or(list);
+    let newest = match delta {
+        Some((delta, Age::Fresh)) => delta,
+        _ => list,
+    };
     let age = session.question.freshness.judge(session.question.at, newest.this_update, newest.next_update);
     if let Age::Future(cause) = age {
         return Err(Status::Unknown(cause));
@@ -189,7 +199,10 @@ fn check_usable(list: &CertificateList<'_>, question: &Question) -> Result<(), S
         return fault(what, offset);
     }
     if question.profile == Profile::Rfc5280Strict {
-        // RFC 5280 §5.1.2.1, §5.2.3, §5.1.2.5.
+        // RFC 5280 §5.1.2.1, §5.1.2.6, §5.2.3, §5.1.2.5.
+        if let Some(empty) = list.empty_entries() {
+            return fault("revokedCertificates", empty.offset);
+        }
         if !list.is_v2 {
             return fault("version", list.tbs.offset);
         }
@@ -343,8 +356,13 @@ fn look_up<'a>(
     Ok(found)
 }
 
-/// The newest delta that builds on `list` and is signed by the same key: RFC 5280 §5.2.4, §6.3.3 (c), (h).
-fn find_delta(session: &mut Session<'_, '_>, list: &CertificateList<'_>, signer: SignedBy) -> Option<usize> {
+/// The newest delta that builds on `list` and is signed by the same key, and whether it is still fresh: RFC 5280
+/// §5.2.4, §6.3.3 (c), (h).
+fn find_delta<'s, 'a>(
+    session: &mut Session<'s, 'a>,
+    list: &CertificateList<'_>,
+    signer: SignedBy,
+) -> Option<(&'s CertificateList<'a>, Age)> {
     let scope = list.scope.as_ref().map(|scope| scope.raw);
     for place in 0..session.lists.len() {
         // Lists are sorted newest first.
@@ -358,15 +376,15 @@ fn find_delta(session: &mut Session<'_, '_>, list: &CertificateList<'_>, signer:
             && names::same(delta.issuer, list.issuer)
             && delta.scope.as_ref().map(|scope| scope.raw) == scope
             && delta.authority_key_identifier == list.authority_key_identifier;
-        let freshness = session.question.freshness;
-        let is_fresh =
-            matches!(freshness.judge(session.question.at, delta.this_update, delta.next_update), Age::Fresh);
-        if fits
-            && is_fresh
-            && check_usable(delta, session.question).is_ok()
-            && verify_list(session, place, signer).is_ok()
+        if !fits
+            || check_usable(delta, session.question).is_err()
+            || verify_list(session, place, signer).is_err()
         {
-            return Some(place);
+            continue;
+        }
+        match session.question.freshness.judge(session.question.at, delta.this_update, delta.next_update) {
+            Age::Future(_) => {}
+            age => return Some((delta, age)),
         }
     }
     None
@@ -422,7 +440,8 @@ fn find_signer(
                 cause = UnknownCause::Circular;
             }
             SignedBy::Certificate(place) if !in_path => {
-                match clear(session, place, about.anchor, about.depth, Profile::CrlIssuer) {
+                let rule = session.question.revocation;
+                match clear(session, place, about.anchor, about.depth, (Profile::CrlIssuer, rule)) {
                     Ok(()) => return Ok(signer),
                     Err(found) => cause = found,
                 }
@@ -434,12 +453,13 @@ fn find_signer(
 }
 
 /// Validates the certificate of a list's issuer or of a responder, up to the anchor of the path in question.
+/// `rule` is for that certificate; those above it are under the question's own.
 pub(crate) fn clear(
     session: &mut Session<'_, '_>,
     place: usize,
     anchor: usize,
     depth: usize,
-    profile: Profile,
+    (profile, rule): (Profile, RevocationRule),
 ) -> Result<(), UnknownCause> {
     if session.cleared.contains(&(place, anchor)) {
         return Ok(());
@@ -457,8 +477,8 @@ pub(crate) fn clear(
         explicit_policy: ExplicitPolicy::WhereCertificatesSaySo,
         ..session.question.clone()
     };
-    let cleared = search(session, place, Anchors::Only(anchor), &mut |session, path, anchor| {
-        examine(session, path, anchor, depth + 1, &question)
+    let cleared = search(session, place, Anchors::Only(anchor), &question, &mut |session, path, anchor| {
+        examine(session, path, anchor, depth + 1, &question, rule)
     });
     match cleared {
         Ok(()) => {
@@ -479,10 +499,11 @@ fn examine(
     anchor: usize,
     depth: usize,
     question: &Question,
+    rule: RevocationRule,
 ) -> Result<(), PathError> {
     let none = PathError { place: super::error::Place::Anchor, fault: Fault::NoAnchor };
     let trusted = session.anchor(anchor).ok_or(none)?;
     let certificates: Vec<_> = path.iter().filter_map(|place| session.certificate(*place)).collect();
     walk(&certificates, trusted, question)?;
-    check_path(session, path, anchor, depth, &mut Vec::new())
+    check_path(session, path, anchor, depth, rule, &mut Vec::new())
 }

@@ -98,8 +98,8 @@ impl Default for WorkLimits {
     fn default() -> Self {
         Self {
             signatures: 400,
-            candidates: 4_000,
-            paths: 64,
+            candidates: 20_000,
+            paths: 512,
             path_length: 40,
             name_comparisons: 250_000,
             issuer_depth: 4,

@@ -37,6 +37,9 @@ pub(crate) fn find(
             let outcome = if is_ours {
                 let above = Above { path: path.get(index + 1..).unwrap_or_default(), anchor, issuer };
                 use_single(session, basic, single, place, &above, depth)
+            } else if is_of_another(session, single, issuer) {
+                // Serial numbers are unique for one issuer only.
+                continue;
             } else {
                 Err(Status::Unknown(UnknownCause::OtherCertificate))
             };
@@ -51,6 +54,23 @@ pub(crate) fn find(
         (None, Some(status)) => Finding::Unusable(status),
         (None, None) => Finding::Silent,
     }
+}
+
+/// Whether the answer is about a certificate of another issuer that is known here, so that it has nothing to
+/// do with this one. An answer about nobody's certificate was meant for somebody, and may be for this one.
+fn is_of_another(session: &mut Session<'_, '_>, single: &SingleResponse<'_>, issuer: SignedBy) -> bool {
+    let certificates = (0..session.nodes.len()).map(SignedBy::Certificate);
+    let anchors = (0..session.anchors.len()).map(SignedBy::Anchor);
+    for other in certificates.chain(anchors).filter(|other| *other != issuer) {
+        let name = session.subject_of(other);
+        if session.count_candidate().is_err() {
+            return false;
+        }
+        if session.with_key(other, |key| single.id.is_of(name, key.key_octets())).unwrap_or(false) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Of two usable answers: a revocation, else the newer.
@@ -188,9 +208,13 @@ fn check_delegate(
     let places = std::iter::once(&place).chain(above.path);
     let path: Vec<_> = places.filter_map(|place| session.certificate(*place)).collect();
     walk(&path, anchor, &question).map_err(|_| UnknownCause::SignerNotValid)?;
-    // RFC 6960 §4.2.2.2.1: the issuer may vouch for its delegate's short life; else it is looked up.
-    if delegate.extensions().ocsp_no_check || session.question.revocation == RevocationRule::None {
+    // RFC 6960 §4.2.2.2.1: the issuer may vouch for its delegate's short life, or say where its status is
+    // found; where it says neither, what is at hand is asked and nothing is demanded.
+    let extensions = delegate.extensions();
+    if extensions.ocsp_no_check || session.question.revocation == RevocationRule::None {
         return Ok(());
     }
-    clear(session, place, above.anchor, depth, Profile::OcspResponder)
+    let says_where = extensions.crl_distribution_points.is_some() || extensions.access[0].is_some();
+    let rule = if says_where { session.question.revocation } else { RevocationRule::IfPresent };
+    clear(session, place, above.anchor, depth, (Profile::OcspResponder, rule))
 }

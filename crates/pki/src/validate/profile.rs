@@ -8,7 +8,7 @@
 //! | [`Profile::JpkiSign`] | digitalSignature, nonRepudiation | – | ours for signatures | no authority, positive serial |
 //! | [`Profile::Hpki`] | digitalSignature or nonRepudiation | – | – | a healthcare role (ISO 17090-2) |
 //! | [`Profile::Terminal`] | digitalSignature | clientAuth | – | an institution's code in the subject |
-//! | [`Profile::OcspResponder`] | digitalSignature, if there is any | OCSPSigning itself | – | no authority (RFC 6960 §4.2.2.2) |
+//! | [`Profile::OcspResponder`] | digitalSignature or nonRepudiation, if there is any | OCSPSigning itself | – | no authority (RFC 6960 §4.2.2.2) |
 //! | [`Profile::CrlIssuer`] | cRLSign, if there is any | – | – | (RFC 5280 §6.3.3 (f)) |
 
 use crate::asn1::read::Malformed;
@@ -106,9 +106,13 @@ impl Profile {
             Self::OcspResponder => {
                 demand(!extensions.is_authority(), "an authority's certificate")?;
                 demand(extensions.has_purpose(&oid::OCSP_SIGNING), "extended key usage without OCSPSigning")?;
+                // RFC 5280 §4.2.1.12: either is consistent with OCSPSigning.
                 demand(
-                    extensions.key_usage.is_none_or(|usage| usage.includes(KeyUsage::DIGITAL_SIGNATURE)),
-                    "key usage without digitalSignature",
+                    extensions.key_usage.is_none_or(|usage| {
+                        usage.includes(KeyUsage::DIGITAL_SIGNATURE)
+                            || usage.includes(KeyUsage::NON_REPUDIATION)
+                    }),
+                    "key usage without digitalSignature and without nonRepudiation",
                 )
             }
             Self::JpkiAuth | Self::JpkiSign | Self::Hpki | Self::Terminal => self.check_holder(certificate),

@@ -279,6 +279,11 @@ impl<'s, 'a> Session<'s, 'a> {
         if verifies { Ok(()) } else { Err(Fault::BadSignature) }
     }
 
+    /// Begins to count candidates and paths anew; signatures stay counted.
+    pub(crate) const fn count_anew(&mut self) {
+        (self.spent.candidates, self.spent.paths) = (0, 0);
+    }
+
     /// Counts one more certificate tried as an issuer.
     pub(crate) fn count_candidate(&mut self) -> Result<(), PathError> {
         self.spent.candidates += 1;

@@ -90,7 +90,8 @@ impl Freshness {
     }
 }
 
-/// Looks up the status of every certificate of a path, from the anchor down, and judges each by the rule.
+/// Looks up the status of every certificate of a path, from the anchor down, and judges each by the
+/// question's rule, the first one of the path by `first`.
 ///
 /// # Errors
 /// The first certificate whose status the rule does not accept.
@@ -99,13 +100,14 @@ pub(crate) fn check_path(
     path: &[usize],
     anchor: usize,
     depth: usize,
+    first: RevocationRule,
     statuses: &mut Vec<(usize, CertificateStatus)>,
 ) -> Result<(), PathError> {
-    let rule = session.question.revocation;
-    if rule == RevocationRule::None {
+    if session.question.revocation == RevocationRule::None {
         return Ok(());
     }
     for index in (0..path.len()).rev() {
+        let rule = if index == 0 { first } else { session.question.revocation };
         let found = status_of(session, path, index, anchor, depth);
         statuses.push((index, found));
         judge(found, rule).map_err(|fault| PathError { place: Place::of(index), fault })?;
@@ -118,8 +120,12 @@ fn judge(found: CertificateStatus, rule: RevocationRule) -> Result<(), Fault> {
         Status::Good { .. } => Ok(()),
         Status::Revoked { reason, at } => Err(Fault::Revoked { reason, at }),
         Status::Hold { since } => Err(Fault::OnHold { since }),
-        // The one thing that IfPresent lets pass.
-        Status::Unknown(UnknownCause::NoList) if rule != RevocationRule::Required => Ok(()),
+        // What IfPresent lets pass: nothing speaks of it, or nobody but itself.
+        Status::Unknown(UnknownCause::NoList | UnknownCause::Circular)
+            if rule != RevocationRule::Required =>
+        {
+            Ok(())
+        }
         Status::Unknown(cause) => Err(Fault::StatusUnknown { cause }),
         Status::Stale { this_update, age_seconds, limit_seconds } => {
             Err(Fault::StatusTooOld { this_update, age_seconds, limit_seconds })
@@ -177,6 +183,9 @@ fn combine(response: Finding, list: Finding) -> CertificateStatus {
         }
         (Finding::Says(status, from), _) => says(status, from, StatusSource::Response),
         (_, Finding::Says(status, from)) => says(status, from, StatusSource::List),
+        (Finding::Unusable(a), Finding::Unusable(b)) if more_telling(Some(a), b) != Some(a) => {
+            unusable(b, StatusSource::List)
+        }
         (Finding::Unusable(status), _) => unusable(status, StatusSource::Response),
         (_, Finding::Unusable(status)) => unusable(status, StatusSource::List),
         (Finding::Silent, Finding::Silent) => {

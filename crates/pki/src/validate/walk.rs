@@ -1,7 +1,7 @@
 //! Walking one path from its anchor to its leaf: RFC 5280 §6.1.2 to §6.1.5. Signatures and the chain of
 //! names are the builder's business; revocation comes afterwards.
 
-use super::anchor::TrustAnchor;
+use super::anchor::{AnchorRole, TrustAnchor};
 use super::conformance;
 use super::error::{Fault, PathError, Place};
 use super::input::Question;
@@ -55,7 +55,7 @@ impl From<ProfileFault> for Fault {
 /// and its key usage count, because whoever made it said so.
 fn check_anchor(anchor: &TrustAnchor, question: &Question) -> Result<(), Fault> {
     check_dates(anchor.not_before, anchor.not_after, question)?;
-    if !anchor.may_sign_certificates() {
+    if anchor.role == AnchorRole::Authority && !anchor.may_sign_certificates() {
         return Err(Fault::KeyUsage { wanted: "keyCertSign" });
     }
     if let (Some(wanted), Some(purposes)) = (&question.purpose, &anchor.constraints.purposes) {
@@ -88,6 +88,54 @@ enum Position {
     Last,
 }
 
+/// What a certificate breaks by itself, whatever stands above and below it.
+fn check_alone(certificate: &Certificate<'_>, question: &Question, position: Position) -> Result<(), Fault> {
+    // (a)(2)
+    check_dates(certificate.not_before(), certificate.not_after(), question)?;
+    let extensions = certificate.extensions();
+    // §6.1.4 (o), §6.1.5 (f): sooner than there, because it may change what the rest means.
+    if let Some(unknown) = extensions.unknown_critical {
+        let identifier = oid::text(unknown.identifier);
+        return Err(Fault::UnknownCriticalExtension { identifier, offset: unknown.offset });
+    }
+    // §6.1.4 (k): said before anything that follows from it.
+    if position == Position::Before && !extensions.is_authority() {
+        return Err(Fault::NotAnAuthority);
+    }
+    conformance::check(certificate, question.profile)?;
+    conformance::check_key_identifier(certificate, question.profile)
+}
+
+fn check_purpose(certificate: &Certificate<'_>, question: &Question) -> Result<(), Fault> {
+    let extensions = certificate.extensions();
+    match &question.purpose {
+        Some(wanted)
+            if extensions.extended_key_usage.is_some()
+                && !extensions.has_purpose(wanted)
+                && !extensions.has_purpose(&oid::ANY_PURPOSE) =>
+        {
+            Err(Fault::Purpose { wanted: wanted.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// §6.1.4 (n).
+fn check_signing(certificate: &Certificate<'_>) -> Result<(), Fault> {
+    if certificate.extensions().key_usage.is_some_and(|usage| !usage.includes(KeyUsage::KEY_CERT_SIGN)) {
+        return Err(Fault::KeyUsage { wanted: "keyCertSign" });
+    }
+    Ok(())
+}
+
+/// Whether a certificate may stand in a path as an issuer, as far as it can be told from it alone. The
+/// signature and everything that depends on the rest of the path are left open.
+pub(super) fn may_issue(certificate: &Certificate<'_>, question: &Question) -> bool {
+    check_alone(certificate, question, Position::Before).is_ok()
+        && check_purpose(certificate, question).is_ok()
+        && check_signing(certificate).is_ok()
+}
+
 /// What is carried from one certificate to the next: RFC 5280 §6.1.2.
 struct State<'a> {
     names: NameState<'a>,
@@ -115,20 +163,7 @@ impl<'a> State<'a> {
         question: &Question,
         position: Position,
     ) -> Result<(), Fault> {
-        // (a)(2)
-        check_dates(certificate.not_before(), certificate.not_after(), question)?;
-        let extensions = certificate.extensions();
-        // §6.1.4 (o), §6.1.5 (f): sooner than there, because it may change what the rest means.
-        if let Some(unknown) = extensions.unknown_critical {
-            let identifier = oid::text(unknown.identifier);
-            return Err(Fault::UnknownCriticalExtension { identifier, offset: unknown.offset });
-        }
-        // §6.1.4 (k): said before anything that follows from it.
-        if position == Position::Before && !extensions.is_authority() {
-            return Err(Fault::NotAnAuthority);
-        }
-        conformance::check(certificate, question.profile)?;
-        conformance::check_key_identifier(certificate, question.profile)?;
+        check_alone(certificate, question, position)?;
         let is_self_issued =
             position == Position::Before && names::same(certificate.subject_der(), certificate.issuer_der());
         // (b), (c)
@@ -138,14 +173,7 @@ impl<'a> State<'a> {
         // (d)-(f)
         let any = if is_self_issued { AnyCountsAnyway::Yes } else { AnyCountsAnyway::No };
         self.policies.check(certificate, any)?;
-        if let Some(wanted) = &question.purpose {
-            let has = extensions.extended_key_usage.is_none()
-                || extensions.has_purpose(wanted)
-                || extensions.has_purpose(&oid::ANY_PURPOSE);
-            if !has {
-                return Err(Fault::Purpose { wanted: wanted.to_string() });
-            }
-        }
+        check_purpose(certificate, question)?;
         if position == Position::Before { self.prepare_next(certificate, is_self_issued) } else { Ok(()) }
     }
 
@@ -162,9 +190,7 @@ impl<'a> State<'a> {
             self.authorities_left = self.authorities_left.min(limit);
         }
         // (n)
-        if extensions.key_usage.is_some_and(|usage| !usage.includes(KeyUsage::KEY_CERT_SIGN)) {
-            return Err(Fault::KeyUsage { wanted: "keyCertSign" });
-        }
+        check_signing(certificate)?;
         // (a), (b), (h)-(j)
         self.policies.prepare_next(certificate, is_self_issued)?;
         // (g)

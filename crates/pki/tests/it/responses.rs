@@ -1,7 +1,9 @@
 //! OCSP: the issuer's own answers and its delegates', in time and out of it, with and without a nonce.
 
 use crate::asked::Given;
-use crate::forge::{Cert, DAY, List, NOW, Response, Says, extension, purposes, revoked};
+use crate::forge::{
+    Cert, DAY, List, NOW, Response, Says, distribution_point, extension, purposes, revoked,
+};
 use pki::ocsp::OcspResponse;
 use pki::oid;
 use pki::revocation::{RevocationReason, Status, UnknownCause};
@@ -90,7 +92,7 @@ fn delegates_must_be_made_by_the_issuer_for_this() {
         (leaf().with(purposes(&[oid::CLIENT_AUTH])).with(no_check()), UnknownCause::ResponderNotAuthorized),
         // Any purpose is not this purpose.
         (leaf().with(purposes(&[oid::ANY_PURPOSE])).with(no_check()), UnknownCause::ResponderNotAuthorized),
-        (Cert { usage: Some(0x0400), ..delegate() }, UnknownCause::ResponderNotAuthorized),
+        (Cert { usage: Some(0x2000), ..delegate() }, UnknownCause::ResponderNotAuthorized),
         (
             Cert { authority: Some((true, None)), usage: Some(0x8600), ..delegate() },
             UnknownCause::ResponderNotAuthorized,
@@ -117,7 +119,16 @@ fn delegates_must_be_made_by_the_issuer_for_this() {
 
 #[test]
 fn a_delegate_without_nocheck_is_looked_up() {
-    let cert = Cert::leaf("CN=responder", 10, "CN=root", 0).with(purposes(&[oid::OCSP_SIGNING])).serial(55);
+    let bare = Cert::leaf("CN=responder", 10, "CN=root", 0).with(purposes(&[oid::OCSP_SIGNING])).serial(55);
+    // Where the issuer does not say how to look it up, nothing is demanded: RFC 6960 §4.2.2.2.1.
+    let with_bare = |lists: &[List]| {
+        let mut given = given(&[answer(Says::Good).signed_by(10, bare.der())]);
+        given.lists = lists.iter().map(List::der).collect();
+        asked_with(&given, &Question::at(NOW)).map(|found| found.source)
+    };
+    assert_eq!(with_bare(&[]), Ok(StatusSource::Response));
+    assert_eq!(with_bare(&[List::new("CN=root", 0, &[revoked(55, 1)])]), Ok(StatusSource::List));
+    let cert = bare.with(distribution_point(Some("CN=lists"), &[], None));
     let response = answer(Says::Good).signed_by(10, cert.der());
     let with = |lists: &[List]| {
         let mut given = given(std::slice::from_ref(&response));

@@ -1,5 +1,6 @@
 //! The answer of `kazasu pki validate`, as one JSON object.
 
+use super::files::Input;
 use super::words;
 use pki::asn1::time::CertificateTime;
 use pki::certificate::Certificate;
@@ -17,6 +18,14 @@ use serde_json::{Map, Value, json};
 pub(super) struct Ignored {
     pub(super) file: String,
     pub(super) why: String,
+}
+
+impl Ignored {
+    /// What the file itself told, or else what its reader found.
+    pub(super) fn of(input: &Input, found: &dyn std::fmt::Display) -> Self {
+        let why = input.problem.clone().unwrap_or_else(|| found.to_string());
+        Self { file: input.name.clone(), why }
+    }
 }
 
 /// What is printed.
