@@ -82,7 +82,10 @@ impl Freshness {
             None => self.age_seconds_max_without_next_update,
         };
         let limit_seconds = own.min(self.age_seconds_max);
-        if age_seconds > limit_seconds {
+        // A nextUpdate before thisUpdate has passed, whatever the age.
+        let is_past =
+            next_update.is_some_and(|next| at.since(next.saturating_unix()) > self.clock_tolerance_seconds);
+        if is_past || age_seconds > limit_seconds {
             Age::Stale(Status::Stale { this_update: this, age_seconds, limit_seconds })
         } else {
             Age::Fresh
@@ -280,5 +283,11 @@ mod tests {
         assert_eq!(judge(AT.0 - 300, Some(AT.0), &exact), "fresh");
         assert_eq!(judge(AT.0 - 300, Some(AT.0 - 1), &exact), "stale");
         assert_eq!(judge(AT.0 + 1, Some(AT.0 + 2), &exact), "future");
+        // Turned round: an end before its beginning.
+        assert_eq!(judge(AT.0, Some(AT.0 - 1), &exact), "stale");
+        assert_eq!(
+            judge(AT.0, Some(AT.0 - 61), &Freshness { clock_tolerance_seconds: 60, ..exact }),
+            "stale"
+        );
     }
 }

@@ -9,6 +9,9 @@
 )]
 
 mod asked;
+mod differ;
+mod differ_lists;
+mod foreign_openssl;
 mod forge;
 mod lists;
 mod paths;
@@ -16,3 +19,4 @@ mod pkits;
 mod policies;
 mod responses;
 mod vectors;
+mod wycheproof;

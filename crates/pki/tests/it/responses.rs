@@ -1,9 +1,7 @@
 //! OCSP: the issuer's own answers and its delegates', in time and out of it, with and without a nonce.
 
 use crate::asked::Given;
-use crate::forge::{
-    Cert, DAY, List, NOW, Response, Says, distribution_point, extension, purposes, revoked,
-};
+use crate::forge::{Cert, DAY, List, NOW, Response, Says, distribution_point, extension, purposes, revoked};
 use pki::ocsp::OcspResponse;
 use pki::oid;
 use pki::revocation::{RevocationReason, Status, UnknownCause};
