@@ -5,6 +5,7 @@
 //! only counts under [`Profile::Rfc5280Strict`], because honest certificates break them.
 
 use super::error::Fault;
+use super::name_constraints::has_dotted_host;
 use super::names;
 use super::profile::Profile;
 use crate::asn1::read::Malformed;
@@ -116,6 +117,10 @@ fn check_strictly(certificate: &Certificate<'_>) -> Result<(), Fault> {
             "subjectKeyIdentifier of an authority is missing",
             "RFC 5280 §4.2.1.2",
         )?;
+    }
+    if let Some(constraints) = &extensions.name_constraints {
+        let dotted = has_dotted_host(&constraints.value)?;
+        demand(!dotted, "a dNSName constraint that begins with a period", "RFC 5280 §4.2.1.10")?;
     }
     let Some(list) = extensions.alternative_names else { return Ok(()) };
     demand(!list.value.content.is_empty(), "subjectAltName without any name", "RFC 5280 §4.2.1.6")?;

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | directoryName (the subject, and among the alternative names) | the base's relative names lead it | – |
 //! | rfc822Name (and emailAddress in the subject) | same mailbox; same host; below `.domain` | not one mailbox on a host |
-//! | dNSName | equal, or labels added to its left; `*` counts as every label | not a host name |
+//! | dNSName | equal, or labels added to its left; below `.domain`; `*` counts as every label | not a host name |
 //! | uniformResourceIdentifier | host equal; below `.domain` | without a host name |
 //! | iPAddress | network and mask of the same family | – |
 //! | otherName and the rest | – | always, if such a name comes under such a constraint |
@@ -116,6 +116,13 @@ impl Subtrees {
     }
 }
 
+/// Whether a dNSName base begins with a period, which RFC 5280 §4.2.1.10 does not give it.
+pub(super) fn has_dotted_host(value: &Tlv<'_>) -> Result<bool, NameConstraintFault> {
+    let constraints = Subtrees::read(value)?;
+    let mut subtrees = constraints.permitted.iter().chain(&constraints.excluded);
+    Ok(subtrees.any(|subtree| subtree.form == NameForm::Dns && matches!(subtree.base, Base::Below(_))))
+}
+
 impl Subtree {
     fn read(entry: &Tlv<'_>) -> Result<Self, Malformed> {
         if entry.tag != tag::SEQUENCE {
@@ -141,13 +148,13 @@ impl Base {
         Ok(match name.form {
             NameForm::Directory => Self::Directory(PreparedName::new(name.value)?),
             NameForm::Dns | NameForm::Rfc822 | NameForm::Uri if name.value.is_empty() => Self::Everything,
-            // No leading period here: RFC 5280 §4.2.1.10 has it for mail and URIs only.
-            NameForm::Dns => Self::Host(host_name(text()?).ok_or_else(fault)?),
             NameForm::Rfc822 if name.value.contains(&b'@') => {
                 let (local, host) = mailbox(name.value).ok_or_else(fault)?;
-                Self::Mailbox { local: local.to_vec(), host }
+                Self::Mailbox { local, host }
             }
-            NameForm::Rfc822 | NameForm::Uri => match text()?.strip_prefix('.') {
+            // RFC 5280 §4.2.1.10 has the leading period for mail and URIs only; issuers write it for hosts
+            // too, and readers agree on what it means there.
+            NameForm::Dns | NameForm::Rfc822 | NameForm::Uri => match text()?.strip_prefix('.') {
                 Some(domain) => Self::Below(host_name(domain).ok_or_else(fault)?),
                 None => Self::Host(host_name(text()?).ok_or_else(fault)?),
             },
@@ -183,15 +190,29 @@ fn host_name(text: &str) -> Option<String> {
     (text.len() <= 253 && text.split('.').all(label)).then(|| text.to_ascii_lowercase())
 }
 
-/// The two sides of a mailbox. A quoted local part may hold an `@` (RFC 5321 §4.1.2).
-fn mailbox(octets: &[u8]) -> Option<(&[u8], String)> {
+/// The two sides of a mailbox. A quoted local part may hold an `@`, and means what it says without quotes and
+/// backslashes (RFC 5321 §4.1.2).
+fn mailbox(octets: &[u8]) -> Option<(Vec<u8>, String)> {
     let at = octets.iter().rposition(|octet| *octet == b'@')?;
     let (local, host) = (octets.get(..at)?, octets.get(at + 1..)?);
     let quoted = local.len() >= 2 && local.starts_with(b"\"") && local.ends_with(b"\"");
     if local.is_empty() || (local.contains(&b'@') && !quoted) {
         return None;
     }
-    Some((local, host_name(std::str::from_utf8(host).ok()?)?))
+    let host = host_name(std::str::from_utf8(host).ok()?)?;
+    let Some(inside) = local.get(1..local.len() - 1).filter(|_| quoted) else {
+        return Some((local.to_vec(), host));
+    };
+    let mut plain = Vec::with_capacity(inside.len());
+    let mut rest = inside.iter();
+    while let Some(octet) = rest.next() {
+        match octet {
+            b'\\' => plain.push(*rest.next()?),
+            b'"' => return None,
+            octet => plain.push(*octet),
+        }
+    }
+    Some((plain, host))
 }
 
 /// The host of a URI, if it has one that is a name: RFC 3986 §3.2.
@@ -224,7 +245,7 @@ fn is_below(host: &str, domain: &str) -> bool {
 enum Subject<'a> {
     Directory(PreparedName),
     Mailbox {
-        local: &'a [u8],
+        local: Vec<u8>,
         host: String,
     },
     /// A host, and whether its first label is `*`.
@@ -271,7 +292,9 @@ impl<'a> Subject<'a> {
             (Self::Host { host, .. }, Base::Host(base)) => {
                 host == base || (form == NameForm::Dns && is_below(host, base))
             }
-            (Self::Host { host, .. }, Base::Below(base)) => is_below(host, base),
+            (Self::Host { host, wildcard }, Base::Below(base)) => {
+                is_below(host, base) || (*wildcard && host == base)
+            }
             (Self::Address(address), Base::Network { network, mask }) => {
                 address.len() == network.len()
                     && address.iter().zip(network).zip(mask).all(|((a, n), m)| a & m == n & m)

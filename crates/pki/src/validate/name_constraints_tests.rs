@@ -70,7 +70,13 @@ fn host_names() {
         );
     }
     assert_eq!(permitted("", "any.host"), Ok(()));
-    for base in [".host.example", "*.host.example", "host.example.", "ho st"] {
+    for name in ["a.host.example", "a.b.HOST.example", "*.host.example", "*.a.host.example"] {
+        assert_eq!(permitted(".host.example", name), Ok(()), "{name}");
+    }
+    for name in ["host.example", "xhost.example", "*.example"] {
+        assert_eq!(permitted(".host.example", name), outside, "{name}");
+    }
+    for base in ["..host.example", ".", "*.host.example", "host.example.", "ho st"] {
         assert!(matches!(permitted(base, "a"), Err(NameConstraintFault::Malformed(_))), "{base}");
     }
     let excluded = |base: &str, name: &str| judge(Dns, &[], &[base], name);
@@ -97,7 +103,18 @@ fn mailboxes() {
     assert_eq!(permitted(".host.example", "anyone@sub.host.example"), Ok(()));
     assert_eq!(permitted(".host.example", "anyone@host.example"), outside);
     assert_eq!(permitted("host.example", "\"a@b\"@host.example"), Ok(()));
-    for name in ["a@b@host.example", "host.example", "@host.example", "a@", "a@[192.0.2.1]"] {
+    assert_eq!(permitted("foo@host.example", "\"\\f\\oo\"@host.example"), Ok(()));
+    assert_eq!(permitted("\"foo\"@host.example", "foo@host.example"), Ok(()));
+    assert_eq!(permitted("foo@host.example", "\"fo\"@host.example"), outside);
+    for name in [
+        "a@b@host.example",
+        "host.example",
+        "@host.example",
+        "a@",
+        "\"a\"b\"@host.example",
+        "\"a\\\"@host.example",
+        "a@[192.0.2.1]",
+    ] {
         let unreadable = Err(NameConstraintFault::Unreadable { form: Rfc822 });
         assert_eq!(permitted("host.example", name), unreadable, "{name}");
     }

@@ -96,14 +96,8 @@ pub(crate) enum Quirk {
     NoEnd,
     /// A delta that is past its end and revokes.
     StaleDelta,
-    /// A complete list past its end, with a fresh delta.
-    RenewedByDelta,
     /// certificateIssuer or removeFromCRL where a list may not have it.
     EntryOutOfPlace,
-    /// The certificate of a list's issuer has no status of its own.
-    UnlistedListIssuer,
-    /// cRLNumber or authorityKeyIdentifier critical, issuingDistributionPoint not.
-    OddListCriticality,
     /// A delta that neither the certificate nor the complete list announces (freshestCRL).
     UnannouncedDelta,
     /// The certificate of a list's issuer may not sign lists.
@@ -112,27 +106,6 @@ pub(crate) enum Quirk {
     PointRevokes,
     /// A policy is mapped that only anyPolicy stands for, where anyPolicy is inhibited.
     MappedFromInhibitedAny,
-}
-
-impl Quirk {
-    pub(crate) const ALL: [Self; 16] = [
-        Self::LastSecond,
-        Self::LyingKeyIdentifier,
-        Self::SigningLeaf,
-        Self::AnyPurpose,
-        Self::AnchorNotListed,
-        Self::FirstIssuerBad,
-        Self::NoEnd,
-        Self::StaleDelta,
-        Self::RenewedByDelta,
-        Self::EntryOutOfPlace,
-        Self::UnlistedListIssuer,
-        Self::OddListCriticality,
-        Self::UnannouncedDelta,
-        Self::UnfitListIssuer,
-        Self::PointRevokes,
-        Self::MappedFromInhibitedAny,
-    ];
 }
 
 /// How a question is put. Cases of one manner go to one process.
@@ -479,7 +452,7 @@ struct Form {
 
 const DNS: Form = Form {
     tag: tag::context(2),
-    bases: &["example", "a.example", "b.a.example", "test", "xample", ""],
+    bases: &["example", "a.example", "b.a.example", ".a.example", "test", "xample", ""],
     names: &["a.example", "example", "b.a.example", "c.b.a.example", "A.EXAMPLE", "x.test", "another"],
 };
 const MAIL: Form = Form {

@@ -104,7 +104,6 @@ fn signers(chain: &mut Chain, dice: &mut Dice, level: usize, serial: u64) {
                 Cert { usage: Some(usage), authority: None, ..Cert::ca(&name, STRANGER, &name, key) };
             chain.more.push(signer.serial(950).der());
             chain.lists[level].signed_by = STRANGER;
-            chain.quirks.insert(Quirk::UnlistedListIssuer);
         }
         _ => {}
     }
@@ -155,7 +154,6 @@ fn deltas(chain: &mut Chain, dice: &mut Dice, level: usize, serial: u64) {
     }
     if dice.once_in(6) {
         chain.lists[level] = chain.lists[level].clone().dated(NOW.minus(3 * DAY), Some(NOW.minus(DAY)));
-        chain.quirks.insert(Quirk::RenewedByDelta);
     }
     if dice.once_in(8) {
         delta.signed_by = STRANGER;
@@ -230,9 +228,6 @@ fn extensions(chain: &mut Chain, dice: &mut Dice, level: usize, serial: u64) {
             chain.lists[level].number = None;
             let number = extension(&oid::CRL_NUMBER, is_critical, &[2, 1, 5]);
             chain.lists[level].more.push(number);
-            if is_critical {
-                chain.quirks.insert(Quirk::OddListCriticality);
-            }
         }
         _ => chain.lists[level].number = None,
     }
