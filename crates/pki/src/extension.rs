@@ -97,7 +97,7 @@ pub struct Extensions<'a> {
     pub(crate) odd_criticality: Option<(&'static str, usize)>,
     /// One that RFC 5280 wants critical, that is not, and that is processed all the same.
     pub(crate) lax_criticality: Option<&'static str>,
-    /// Whether a FALSE stands somewhere that DER leaves out.
+    /// Whether a FALSE or a zero bit stands somewhere that DER leaves out.
     pub(crate) spells_default: bool,
     /// RFC 5280 §4.2: a certificate with one must be refused.
     pub(crate) unknown_critical: Option<UnknownCritical<'a>>,
@@ -168,7 +168,13 @@ impl<'a> Extensions<'a> {
         let is = |known: ObjectIdentifier| known.as_bytes() == kind;
         if is(oid::KEY_USAGE) {
             let bits = extension.only(tag::BIT_STRING, "keyUsage")?;
-            self.key_usage = Some(KeyUsage(bits.named_bits("keyUsage")?));
+            self.key_usage = Some(KeyUsage(match bits.named_bits("keyUsage") {
+                Ok(bits) => bits,
+                Err(fault) => {
+                    self.spells_default = true;
+                    bits_with_zeros_behind(&bits).ok_or(fault)?
+                }
+            }));
         } else if is(oid::BASIC_CONSTRAINTS) {
             let (constraints, flag) =
                 read_basic_constraints(&extension.only(tag::SEQUENCE, "basicConstraints")?)?;
@@ -342,6 +348,19 @@ pub(crate) struct RawExtension<'a> {
     /// Whether it says in so many words that it need not.
     spells_default: bool,
     value: Tlv<'a>,
+}
+
+/// Named bits with zeros behind the last one, which DER leaves out (X.690 §11.2.2) and old issuers write; bits
+/// that are said to be unused must be zero all the same (§11.2.1).
+fn bits_with_zeros_behind(list: &Tlv<'_>) -> Option<u16> {
+    let (unused, octets) = list.content.split_first()?;
+    let (first, last) = match octets {
+        [only] => (*only, *only),
+        [first, last] => (*first, *last),
+        _ => return None,
+    };
+    let second = if octets.len() == 2 { last } else { 0 };
+    (*unused < 8 && u32::from(*unused) <= last.trailing_zeros()).then(|| u16::from_be_bytes([first, second]))
 }
 
 /// A BOOLEAN DEFAULT FALSE. FALSE must not be encoded (X.690 §11.5); old issuers do, it says the same, and

@@ -139,6 +139,7 @@ fn what_is_wrong_is_named_with_its_place_reason_and_age() {
     assert_eq!((&revoked["error"]["code"], &revoked["error"]["place"]), (&"revoked".into(), &"leaf".into()));
     assert_eq!(revoked["revocation"]["status"], "revoked");
     assert_eq!(revoked["revocation"]["reason"], "superseded");
+    assert_eq!(revoked["revocation"]["revoked_at"], "2025-11-22T01:02:03Z");
     let held = refused(&["--crl", "@held.crl"]);
     assert_eq!((&held["error"]["code"], &held["revocation"]["status"]), (&"on-hold".into(), &"hold".into()));
     let stale = refused(&["--crl", "@good.crl", "--at", "2025-11-22T02:02:04Z"]);
@@ -191,4 +192,118 @@ fn data_that_cannot_be_read_is_not_valid_and_options_that_cannot_be_are_usage() 
         let ran = files.validate(usage);
         assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{usage:?} {ran:#?}");
     }
+}
+
+/// The examples of the help page are run as they stand, with files of those names.
+#[test]
+fn every_example_of_the_help_page_runs() {
+    let files = Files::new();
+    let copy = |from: &str, to: &str| {
+        let to = files.folder.path(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(files.folder.path(from), to).unwrap();
+    };
+    for name in ["root.crt", "bag.pem", "intermediate.pem", ".kazasu/jpki_authority/auth.ca.pem"] {
+        copy("root.pem", name);
+    }
+    for name in ["leaf.crt", "leaf.pem", "hanako.pem"] {
+        copy("leaf.der", name);
+    }
+    for name in ["root.crl", "ca.crl"] {
+        copy("good.crl", name);
+    }
+    files.write("answer.der", &[0x30, 3, 0x0A, 1, 3]);
+    let help = kazasu(&["pki", "validate", "--help"]).out;
+    let examples: Vec<&str> =
+        help.lines().filter_map(|line| line.trim().strip_prefix("kazasu pki validate ")).collect();
+    assert_eq!(examples.len(), 5, "{help}");
+    for example in examples {
+        let words: Vec<String> = example
+            .split(' ')
+            .map(|word| match word.rsplit_once('.') {
+                Some((_, "pem" | "crt" | "crl" | "der")) => files.path(word),
+                _ => word.to_owned(),
+            })
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ran = kazasu(&[&["pki", "validate"], &words[..]].concat());
+        let valid = ran.json()["valid"].as_bool().unwrap();
+        assert_eq!(ran.code, Some(if valid { 0 } else { 1 }), "{example}: {ran:#?}");
+    }
+}
+
+#[test]
+fn files_in_every_form_that_people_have_them() {
+    let files = Files::new();
+    let read = |name: &str| fs::read(files.folder.path(name)).unwrap();
+    let root = read("root.pem");
+    let leaf = encode(PemKind::Certificate, &read("leaf.der"));
+    let list = encode(PemKind::CertificateList, &read("good.crl"));
+    // Words around the blocks, in an encoding that is not UTF-8, with the line ends of another system.
+    let mut noted = b"\x8e\x96\x8e\xd2 subject=x\r\n".to_vec();
+    noted.extend(leaf.replace('\n', "\r\n").into_bytes());
+    noted.extend(b"\r\n-- \r\n".iter().chain(&root));
+    files.write("noted.pem", &noted);
+    files.write("list.pem", list.as_bytes());
+    let bare: String =
+        list.lines().filter(|line| !line.starts_with('-')).map(|line| line.to_owned() + "\n").collect();
+    files.write("bare.b64", bare.as_bytes());
+    let with = |chain: &str, crl: &str| {
+        let ran = files.validate(&["--trust", "@root.pem", "--chain", chain, "--crl", crl, "--at", AT]);
+        assert_eq!(ran.code, Some(0), "{chain} {crl} {ran:#?}");
+    };
+    with("@noted.pem", "@list.pem");
+    with("@leaf.der", "@bare.b64");
+    // The same instant in other words.
+    for at in ["2025-11-22T10:02:04+09:00", "1763773324", "2025-11-21T20:02:04.5-05:00"] {
+        let ran = files.validate(&[
+            "--trust",
+            "@root.pem",
+            "--chain",
+            "@leaf.der",
+            "--crl",
+            "@good.crl",
+            "--at",
+            at,
+        ]);
+        assert_eq!((ran.code, &ran.json()["at"]), (Some(0), &AT.into()), "{at}");
+    }
+}
+
+#[test]
+fn files_of_no_use_are_named_with_the_reason() {
+    let files = Files::new();
+    let leaf = encode(PemKind::Certificate, &fs::read(files.folder.path("leaf.der")).unwrap());
+    files.write("leaf.pem", leaf.as_bytes());
+    files.write("cut.pem", &leaf.as_bytes()[..leaf.len() - 40]);
+    files.write("noise", b"nonsense");
+    let ignored = |arguments: &[&str]| {
+        let line = [&["--trust", "@root.pem", "--at", AT][..], arguments].concat();
+        let ran = files.validate(&line);
+        assert_eq!(ran.code, Some(1), "{ran:#?}");
+        let answer = ran.json();
+        let [one] = &answer["ignored"].as_array().unwrap()[..] else { panic!("{answer:#}") };
+        let field = |name: &str| one[name].as_str().unwrap().to_owned();
+        assert!(ran.err.contains(&field("file")) && ran.err.contains(&field("why")), "{}", ran.err);
+        (field("file").rsplit('/').next().unwrap().to_owned(), field("why"))
+    };
+    // A list that turns out to be a certificate may have been meant to revoke.
+    let swapped = ignored(&["--chain", "@leaf.der", "--crl", "@leaf.pem", "--revocation", "if-present"]);
+    assert_eq!(swapped, ("leaf.pem".into(), "PEM without a X509 CRL block, but with CERTIFICATE".into()));
+    assert_eq!(ignored(&["--chain", "@cut.pem"]), ("cut.pem".into(), "PEM block without an end".into()));
+    let noise = ignored(&["--chain", "@noise"]);
+    assert_eq!(noise, ("noise".into(), "malformed certificate at octet 0".into()));
+    let missing = files.validate(&["--trust", "@root.pem", "--chain", "@leaf.der", "--crl", "@nowhere.crl"]);
+    assert_eq!(missing.code, Some(2));
+    assert!(missing.err.contains("nowhere.crl"), "{}", missing.err);
+}
+
+/// A certificate of no authority that is trusted is trusted for itself, and issues nothing.
+#[test]
+fn a_certificate_may_be_trusted_for_itself() {
+    let files = Files::new();
+    let line = |trust, chain| files.validate(&["--trust", trust, "--chain", chain, "--at", AT]);
+    assert_eq!(line("@leaf.der", "@leaf.der").code, Some(0));
+    let other = line("@leaf.der", "@root.pem");
+    assert_eq!((other.code, &other.json()["valid"]), (Some(1), &false.into()));
 }

@@ -94,7 +94,11 @@ pub(crate) fn search<'s, 'a, T>(
     }
     session.count_anew();
     let mut second = Search { anchors, usable: Usable::All, left_out: false, best: first.best };
-    round(session, target, &mut second, examine)
+    match round(session, target, &mut second, examine) {
+        // That there is no valid path is known already; what was found out so far will do.
+        Err(error) if matches!(error.fault, Fault::WorkLimit { .. }) => Err(second.best.0.unwrap_or(error)),
+        told => told,
+    }
 }
 
 fn round<'s, 'a, T>(

@@ -107,7 +107,7 @@ fn check_strictly(certificate: &Certificate<'_>) -> Result<(), Fault> {
         .basic_constraints
         .is_some_and(|limits| limits.path_length_max.is_some() && !limits.is_authority);
     demand(!limits_nothing, "pathLenConstraint in a certificate of no authority", "RFC 5280 §4.2.1.9")?;
-    demand(!extensions.spells_default, "FALSE where it is the default", "X.690 §11.5")?;
+    demand(!extensions.spells_default, "FALSE or zero bits that DER leaves out", "X.690 §11.2.2, §11.5")?;
     if let Some(what) = extensions.lax_criticality {
         return Err(Fault::Conformance { what, clause: "RFC 5280 §4.2: not critical" });
     }

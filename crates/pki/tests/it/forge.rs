@@ -278,6 +278,8 @@ pub(crate) struct List {
     pub(crate) next_update: Option<UnixSeconds>,
     pub(crate) scope: Option<Scope>,
     pub(crate) entries: Vec<Entry>,
+    /// Whether an empty list of entries is written out.
+    pub(crate) spells_empty: bool,
     pub(crate) more: Vec<Vec<u8>>,
 }
 
@@ -293,6 +295,7 @@ impl List {
             next_update: Some(NOW.plus(DAY)),
             scope: None,
             entries: entries.to_vec(),
+            spells_empty: false,
             more: Vec::new(),
         }
     }
@@ -315,8 +318,11 @@ impl List {
 
     pub(crate) fn der(&self) -> Vec<u8> {
         let entries: Vec<_> = self.entries.iter().map(entry_der).collect();
-        let entries =
-            if entries.is_empty() { Vec::new() } else { write::tlv(tag::SEQUENCE, &entries.concat()) };
+        let entries = if entries.is_empty() && !self.spells_empty {
+            Vec::new()
+        } else {
+            write::tlv(tag::SEQUENCE, &entries.concat())
+        };
         let mut extensions = self.more.clone();
         extensions.push(authority_key_identifier(self.signed_by));
         if let Some(number) = self.number {

@@ -156,6 +156,33 @@ fn deltas_hold_release_and_supersede() {
     assert_eq!(asked(&leaf, &[old, delta(&[])]), since_delta);
 }
 
+/// Too old to release anybody; what it revokes is revoked.
+#[test]
+fn a_stale_delta_revokes_and_does_not_release() {
+    let leaf = leaf(&[]);
+    let stale =
+        |entries: &[Entry]| root_list(entries).delta(5, 7).dated(NOW.minus(1_800), Some(NOW.minus(600)));
+    let found = asked(&leaf, &[root_list(&[]), stale(&[revoked(SERIAL, 4)])]);
+    assert_eq!(found, revoked_for(RevocationReason::Superseded));
+    assert_eq!(asked(&leaf, &[root_list(&[]), stale(&[revoked(SERIAL, 6)])]), held());
+    assert_eq!(asked(&leaf, &[root_list(&[revoked(SERIAL, 6)]), stale(&[revoked(SERIAL, 8)])]), held());
+    assert_eq!(asked(&leaf, &[root_list(&[]), stale(&[])]), good_since(LIST_TIME));
+}
+
+/// Several programs write an empty list of entries where RFC 5280 §5.1.2.6 wants none.
+#[test]
+fn a_list_that_spells_out_that_it_is_empty() {
+    let leaf = leaf(&[]);
+    let with = |question: &Question| {
+        let mut given = given(&leaf, &[]);
+        given.lists.push(List { spells_empty: true, ..root_list(&[]) }.der());
+        status(&given, question)
+    };
+    assert_eq!(with(&Question::at(NOW)), good_since(LIST_TIME));
+    let strict = Question { profile: pki::validate::Profile::Rfc5280Strict, ..Question::at(NOW) };
+    assert!(matches!(with(&strict), Err(Fault::StatusUnknown { cause: UnknownCause::Malformed { .. } })));
+}
+
 #[test]
 fn partitions_and_kinds() {
     let place = |name: &'static str| Scope { place: Some(name), ..Scope::default() };

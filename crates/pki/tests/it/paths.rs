@@ -5,6 +5,7 @@ use crate::forge::{
     Cert, DAY, NOW, alternative_names, directory, dns, extension, name_constraints, policy_constraints,
     purposes,
 };
+use pki::asn1::{tag, write};
 use pki::oid;
 use pki::validate::error::Work;
 use pki::validate::input::WorkLimits;
@@ -221,6 +222,81 @@ fn strict_readers_ask_for_more() {
     ] {
         assert_eq!(wrong.ask(&path_only()).unwrap_err().fault.code(), "conformance");
     }
+}
+
+/// Written otherwise than DER has it, and understood by everybody: let pass, unless every rule is asked for.
+#[test]
+fn old_encodings_are_read_and_strict_readers_refuse_them() {
+    let strict = Question { profile: Profile::Rfc5280Strict, ..path_only() };
+    let leaf = |authority, usage| Cert { authority, usage, ..Cert::leaf("CN=leaf", 2, "CN=ca 1", 1) };
+    let spelled = |kind: &der::asn1::ObjectIdentifier, value: &[u8]| {
+        let value = write::tlv(tag::OCTET_STRING, value);
+        write::sequence(&[&write::oid(kind), &[tag::BOOLEAN, 1, 0], &value])
+    };
+    let plain = |kind, value: &[u8]| extension(kind, true, value);
+    for cert in [
+        leaf(None, Some(0x8000)).with(spelled(&oid::HOLDER_NAME, &[5, 0])),
+        leaf(None, Some(0x8000)).with(plain(&oid::BASIC_CONSTRAINTS, &[0x30, 3, 1, 1, 0])),
+        leaf(None, None).with(plain(&oid::KEY_USAGE, &[3, 2, 0, 0x80])),
+        leaf(None, None).with(plain(&oid::KEY_USAGE, &[3, 3, 0, 0x80, 0])),
+    ] {
+        let given = Given { leaf: cert.der(), ..chain(1) };
+        assert!(given.ask(&path_only()).is_ok());
+        assert_eq!(given.ask(&strict).unwrap_err().fault.code(), "conformance");
+    }
+    // Bits set that are said to be unused, and more bits than there are names.
+    for bits in [&[3, 2, 6, 0xA0][..], &[3, 4, 0, 0x80, 0, 0], &[3, 1, 1]] {
+        let cert = leaf(None, None).with(plain(&oid::KEY_USAGE, bits));
+        let given = Given { leaf: cert.der(), ..chain(1) };
+        assert_eq!(refusal(&given), (Place::Leaf, "malformed"));
+    }
+}
+
+/// Far more bad certificates of the right name than there may be paths, and a good one behind them.
+#[test]
+fn a_heap_of_bad_issuers_does_not_hide_a_good_one() {
+    let mut given = chain(3);
+    let good = given.bag.clone();
+    let expired = |which: usize, serial: u64| Cert {
+        not_after: NOW.minus(1),
+        ..Cert::ca(&format!("CN=ca {which}"), which, &format!("CN=ca {}", which - 1), which - 1)
+            .serial(serial)
+    };
+    given.bag = (2..=3).flat_map(|which| (0..60).map(move |n| expired(which, 5_000 + n).der())).collect();
+    given.bag.extend(good);
+    assert_eq!(given.ask(&path_only()).unwrap().length, 4);
+    // Without the good ones the answer says what is wrong, not only that nothing was found.
+    given.bag.truncate(120);
+    given.bag.push(Cert::ca("CN=ca 1", 1, "CN=root", 0).der());
+    assert_eq!(refusal(&given).1, "expired");
+}
+
+/// What is trusted for itself is believed as it is, and nothing that it signs.
+#[test]
+fn a_pinned_certificate_stands_for_itself_alone() {
+    let itself = Cert { usage: Some(0x8000), ..Cert::leaf("CN=server", 5, "CN=server", 5) };
+    let foreign = Cert::leaf("CN=leaf", 6, "CN=nobody here", 7);
+    let ask = |pinned: &[u8], leaf: &[u8], question: &Question| {
+        let anchors = [pki::validate::TrustAnchor::pinned(pinned).unwrap()];
+        let evidence = pki::validate::Evidence::new();
+        pki::validate::validate(leaf, &anchors, &evidence, question)
+            .map(|path| path.certificates().len())
+            .map_err(|refusal| refusal.error.fault.code())
+    };
+    let alone = |cert: &Cert, question: &Question| {
+        let der = cert.der();
+        ask(&der, &der, question)
+    };
+    assert_eq!(alone(&itself, &path_only()), Ok(1));
+    assert_eq!(alone(&foreign, &path_only()), Ok(1));
+    assert_eq!(ask(&itself.der(), &foreign.der(), &path_only()), Err("no-issuer"));
+    let below = Cert::leaf("CN=below", 8, "CN=server", 5);
+    assert_eq!(ask(&itself.der(), &below.der(), &path_only()), Err("no-issuer"));
+    let expired = Cert { not_after: NOW.minus(1), ..itself.clone() };
+    assert_eq!(alone(&expired, &path_only()), Err("expired"));
+    let wanted = Question { purpose: Some(oid::CLIENT_AUTH), ..path_only() };
+    let server = itself.with(purposes(&[oid::SERVER_AUTH]));
+    assert_eq!(alone(&server, &wanted), Err("purpose"));
 }
 
 #[test]

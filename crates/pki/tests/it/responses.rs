@@ -84,6 +84,8 @@ fn delegates_must_be_made_by_the_issuer_for_this() {
     assert_eq!(with(delegate()), good_since(ANSWER_TIME));
     let by_name = Response { by_name: Some("CN=responder"), ..answer(Says::Good) };
     assert_eq!(asked(&[by_name.signed_by(10, delegate().der())]), good_since(ANSWER_TIME));
+    // nonRepudiation goes with OCSPSigning as digitalSignature does: RFC 5280 §4.2.1.12.
+    assert_eq!(with(Cert { usage: Some(0x4000), ..delegate() }), good_since(ANSWER_TIME));
     let leaf = || Cert::leaf("CN=responder", 10, "CN=root", 0);
     let refused = [
         (leaf().with(no_check()), UnknownCause::ResponderNotAuthorized),
@@ -91,6 +93,7 @@ fn delegates_must_be_made_by_the_issuer_for_this() {
         // Any purpose is not this purpose.
         (leaf().with(purposes(&[oid::ANY_PURPOSE])).with(no_check()), UnknownCause::ResponderNotAuthorized),
         (Cert { usage: Some(0x2000), ..delegate() }, UnknownCause::ResponderNotAuthorized),
+        (Cert { usage: Some(0x0400), ..delegate() }, UnknownCause::ResponderNotAuthorized),
         (
             Cert { authority: Some((true, None)), usage: Some(0x8600), ..delegate() },
             UnknownCause::ResponderNotAuthorized,
@@ -158,6 +161,19 @@ fn answers_about_another_certificate_do_not_count() {
             assert_eq!(asked_with(&given, &question), unknown(UnknownCause::OtherCertificate));
         }
     }
+}
+
+/// Every certificate of a chain may have the serial number 1.
+#[test]
+fn the_same_serial_number_of_another_issuer_is_no_concern_of_this_one() {
+    let mut given = given(&[Response::new("CN=ca", 2, SERIAL, Says::Good)]);
+    given.bag = vec![Cert::ca("CN=ca", 2, "CN=root", 0).serial(SERIAL).der()];
+    given.leaf = Cert::leaf("CN=leaf", 1, "CN=ca", 2).serial(SERIAL).der();
+    let if_present = Question { revocation: RevocationRule::IfPresent, ..Question::at(NOW) };
+    let found = given.ask(&if_present).unwrap();
+    assert!(matches!(found.statuses[0].status, Status::Good { .. }));
+    assert_eq!(found.statuses[1].status, Status::Unknown(UnknownCause::NoList));
+    assert_eq!(asked_with(&given, &Question::at(NOW)), unknown(UnknownCause::NoList));
 }
 
 #[test]
