@@ -19,6 +19,10 @@ enum Sign {
     JapaneseFont,
     /// All of these programs of a foreign package are in its folder under the target folder.
     Foreign(&'static ForeignPackage),
+    /// python3 can make virtual environments.
+    PythonVenv,
+    /// A foreign Python package is in its own environment under the target folder.
+    ForeignPython(&'static ForeignPython),
 }
 
 /// A package of crates.io whose programs are judges in tests. It is built in a folder of its own and is no
@@ -50,6 +54,50 @@ impl ForeignPackage {
     }
 }
 
+/// A package of PyPI that is a judge in tests, in a virtual environment of its own.
+struct ForeignPython {
+    name: &'static str,
+    version: &'static str,
+    /// Every package with its version, from the workspace.
+    requirements: &'static str,
+}
+
+impl ForeignPython {
+    /// Where its environment is: `foreign/NAME-VERSION` in cargo's target folder.
+    fn root(&self) -> Result<PathBuf, String> {
+        Ok(process::target_directory()?.join("foreign").join(format!("{}-{}", self.name, self.version)))
+    }
+
+    fn requirements(&self) -> PathBuf {
+        workspace_root().join(self.requirements)
+    }
+
+    /// The environment keeps a copy of what it was made from: other requirements make another one.
+    fn is_there(&self) -> bool {
+        let Ok(root) = self.root() else { return false };
+        let (made, wanted) =
+            (std::fs::read(root.join("requirements.txt")), std::fs::read(self.requirements()));
+        matches!((made, wanted), (Ok(made), Ok(wanted)) if made == wanted)
+    }
+
+    fn install(&self) -> Result<(), String> {
+        let (root, requirements) = (self.root()?, self.requirements());
+        process::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&root))?;
+        let mut pip = Command::new(root.join("bin/python3"));
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "-r"]);
+        process::run_within(pip.arg(&requirements), Duration::from_secs(600))?;
+        let copied = std::fs::copy(&requirements, root.join("requirements.txt"));
+        copied.map(drop).map_err(|error| format!("{}: {error}", root.display()))
+    }
+}
+
+/// The linter of certificates, lists and responses (crates/jpki_authority/tests/it/foreign/pkilint.rs).
+const PKILINT: ForeignPython = ForeignPython {
+    name: "pkilint",
+    version: "0.13.3",
+    requirements: "crates/jpki_authority/tests/pkilint/requirements.txt",
+};
+
 /// The reading program for My Number Cards (crates/app/tests/it/foreign_myna_card.rs).
 const MYNA_CARD: ForeignPackage = ForeignPackage {
     name: "myna-card",
@@ -67,6 +115,8 @@ enum Source {
     RustComponent(&'static str),
     /// `cargo install --locked` into a folder under the target folder.
     Foreign(&'static ForeignPackage),
+    /// `pip install` into a virtual environment under the target folder.
+    ForeignPython(&'static ForeignPython),
 }
 
 struct Tool {
@@ -80,7 +130,7 @@ struct Tool {
 }
 
 /// Every tool beyond cargo and a C compiler (without which this program could not have been linked).
-const TOOLS: [Tool; 18] = [
+const TOOLS: [Tool; 23] = [
     Tool {
         name: "rustfmt",
         sign: Sign::CargoCommand("fmt"),
@@ -123,6 +173,46 @@ const TOOLS: [Tool; 18] = [
         sign: Sign::Program(&["openssl"]),
         source: Source::Debian("openssl"),
         why: "second opinion on certificates, revocation lists and card signatures",
+        needed_by: Step::Nextest,
+        foreign: true,
+    },
+    Tool {
+        name: "ocsptool",
+        sign: Sign::Program(&["ocsptool"]),
+        source: Source::Debian("gnutls-bin"),
+        why: "GnuTLS's opinion on our OCSP responses",
+        needed_by: Step::Nextest,
+        foreign: true,
+    },
+    Tool {
+        name: "ocspclnt",
+        sign: Sign::Program(&["ocspclnt"]),
+        source: Source::Debian("libnss3-tools"),
+        why: "NSS's opinion on our OCSP responses; certutil of the same package makes its database",
+        needed_by: Step::Nextest,
+        foreign: true,
+    },
+    Tool {
+        name: "faketime",
+        sign: Sign::Program(&["faketime"]),
+        source: Source::Debian("faketime"),
+        why: "shows OCSP clients that know no time but the present a response that is too old",
+        needed_by: Step::Nextest,
+        foreign: true,
+    },
+    Tool {
+        name: "Python's venv",
+        sign: Sign::PythonVenv,
+        source: Source::Debian("python3-venv"),
+        why: "pkilint runs in an environment of its own",
+        needed_by: Step::Nextest,
+        foreign: true,
+    },
+    Tool {
+        name: "pkilint",
+        sign: Sign::ForeignPython(&PKILINT),
+        source: Source::ForeignPython(&PKILINT),
+        why: "lints a thousand of our certificates, our lists and our responses",
         needed_by: Step::Nextest,
         foreign: true,
     },
@@ -255,6 +345,10 @@ impl Tool {
             Sign::JapaneseFont => process::capture(Command::new("fc-list").args([":lang=ja", "family"]))
                 .is_some_and(|families| !families.trim().is_empty()),
             Sign::Foreign(package) => package.is_there(),
+            Sign::PythonVenv => {
+                process::capture(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_some()
+            }
+            Sign::ForeignPython(package) => package.is_there(),
         }
     }
 
@@ -273,6 +367,12 @@ impl Tool {
             Source::Foreign(package) => {
                 let root = package.root().unwrap_or_else(|_| PathBuf::from("target/foreign"));
                 format!("cargo install --locked {} --root {}", package.arguments().join(" "), root.display())
+            }
+            Source::ForeignPython(package) => {
+                let root = package.root().unwrap_or_else(|_| PathBuf::from("target/foreign"));
+                let root = root.display();
+                let requirements = package.requirements;
+                format!("python3 -m venv {root} && {root}/bin/pip install --no-deps -r {requirements}")
             }
         }
     }
@@ -350,6 +450,7 @@ fn install(missing: &[&Tool]) -> Vec<String> {
 fn install_from_source(tool: &Tool) -> Result<(), String> {
     let mut command = match &tool.source {
         Source::Debian(_) => return Ok(()),
+        Source::ForeignPython(package) => return package.install(),
         Source::RustComponent(name) => {
             let mut command = Command::new("rustup");
             command.args(["component", "add", name]).current_dir(workspace_root());
@@ -453,5 +554,15 @@ mod tests {
         assert!(root.ends_with("foreign/myna-card-3.3.4"), "{}", root.display());
         let tests = include_str!("../../crates/app/tests/it/foreign_myna_card.rs");
         assert!(tests.contains(&format!("\"{}\"", MYNA_CARD.version)), "the test looks for another version");
+    }
+
+    #[test]
+    fn the_foreign_linter_is_pinned_with_all_it_needs() {
+        let requirements = std::fs::read_to_string(PKILINT.requirements()).unwrap();
+        let packages: Vec<&str> = requirements.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(packages.iter().all(|line| line.split_once("==").is_some()), "{packages:?}");
+        assert!(packages.contains(&format!("{}=={}", PKILINT.name, PKILINT.version).as_str()));
+        let tests = include_str!("../../crates/jpki_authority/tests/it/foreign/pkilint.rs");
+        assert!(tests.contains(&format!("\"{}\"", PKILINT.version)), "the test looks for another version");
     }
 }

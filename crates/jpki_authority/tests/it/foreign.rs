@@ -1,6 +1,7 @@
 //! openssl as a foreign judge of what we issue, and as a foreign issuer of what we read.
 
 mod meaning;
+mod pkilint;
 
 use crate::town::{Folder, NOW, authority, person};
 use jpki_authority::authority::ca_path;
