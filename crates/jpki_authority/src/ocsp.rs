@@ -1,9 +1,8 @@
 //! Answers to OCSP requests: RFC 6960, with the times of RFC 5019 §2.2.4 and the nonce of RFC 9654.
 //!
-//! The status comes from the store at every request: what this process has recorded is in the next answer,
-//! what another process of the authority has recorded in answers 20 ms later. Only *signatures* are used
-//! again, for requests without a nonce, as long as the status they speak of has not changed and they are
-//! young.
+//! The status comes from the store at every request: what any process of the authority has recorded is in
+//! the next answer. Only *signatures* are used again, for requests without a nonce, as long as the status
+//! they speak of has not changed and they are young.
 
 use crate::CertificateKind;
 use crate::authority::Authority;

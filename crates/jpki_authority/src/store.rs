@@ -276,8 +276,8 @@ pub trait CertificateStore: Send + Sync {
         at: UnixSeconds,
     ) -> Result<Vec<ReleaseOutcome>, StoreError>;
 
-    /// What is known of a certificate: everything that this process has recorded, and what others had a
-    /// moment (20 ms) ago. `None` for a serial number that was never spent.
+    /// What is known of a certificate: everything that any process has recorded before the question.
+    /// `None` for a serial number that was never spent.
     ///
     /// # Errors
     /// The engine's.

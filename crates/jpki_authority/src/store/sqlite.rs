@@ -1,21 +1,21 @@
 //! The store in SQLite: one writing connection, WAL, every commit durable (`synchronous = FULL`), and
-//! reading connections beside it, which see other processes' commits 20 ms later at most.
+//! reading connections beside it. Each read is a transaction of its own: it sees whatever any process has
+//! committed before it began, and no read that is over keeps the log from being cleared away. (Keeping a
+//! read transaction open until the header of the WAL index changes was tried: it saves 1 µs of 35.)
 
 mod approval;
 mod audit;
 mod certificates;
 mod linkage;
 mod lists;
-mod snapshots;
 
 use super::{ReferenceHolder, Store, StoreError};
 use crate::CertificateKind;
-use chassis::sqlite::SqliteOptions;
+use chassis::sqlite::{ReadPool, SqliteOptions};
 use pki::revocation::RevocationReason;
 use pki::serial::SerialNumber;
 use protocol::time::UnixSeconds;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
-use snapshots::Snapshots;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -71,7 +71,7 @@ ALTER TABLE list DROP COLUMN der;
 /// The SQLite store.
 pub struct SqliteStore {
     connection: Mutex<Connection>,
-    snapshots: Snapshots,
+    readers: ReadPool,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -131,8 +131,8 @@ impl SqliteStore {
         let mut connection = chassis::sqlite::open(path, SqliteOptions::default()).map_err(engine)?;
         chassis::sqlite::migrate(&mut connection, MIGRATIONS).map_err(engine)?;
         let readers = std::thread::available_parallelism().map_or(1, usize::from);
-        let snapshots = Snapshots::open(path, SqliteOptions::default(), readers).map_err(engine)?;
-        Ok(Self { connection: Mutex::new(connection), snapshots })
+        let readers = ReadPool::open(path, SqliteOptions::default(), readers).map_err(engine)?;
+        Ok(Self { connection: Mutex::new(connection), readers })
     }
 
     fn write<T>(
@@ -145,7 +145,6 @@ impl SqliteStore {
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(engine)?;
         let value = change(&transaction)?;
         transaction.commit().map_err(engine)?;
-        self.snapshots.end_all();
         Ok(value)
     }
 

@@ -237,7 +237,7 @@ impl CertificateStore for SqliteStore {
             WHERE kind = ?1 AND serial = ?2";
         type Row = (Option<i64>, Option<i64>, Option<i64>, i64);
         let row: Option<Row> = self
-            .snapshots
+            .readers
             .with(|connection| {
                 connection
                     .prepare_cached(LOOK)?
