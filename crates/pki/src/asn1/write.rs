@@ -5,7 +5,7 @@ use der::asn1::ObjectIdentifier;
 use protocol::time::UnixSeconds;
 
 /// Identifier octet and minimal length.
-fn header(tag: u8, length: usize, out: &mut Vec<u8>) {
+pub(crate) fn header(tag: u8, length: usize, out: &mut Vec<u8>) {
     out.push(tag);
     if let Ok(short @ 0..=0x7F) = u8::try_from(length) {
         out.push(short);

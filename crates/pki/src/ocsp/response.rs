@@ -151,11 +151,37 @@ impl OcspDelegate {
         let data =
             write::sequence(&[responder, &produced, &write::tlv(tag::SEQUENCE, &singles), &extensions]);
         let signature = write::bit_string(&self.signer.sign(&data)?);
-        let basic = write::sequence(&[&data, &self.algorithm, &signature, &self.certificates]);
-        let bytes = write::sequence(&[&write::oid(&oid::OCSP_BASIC), &write::tlv(tag::OCTET_STRING, &basic)]);
-        let status = [tag::ENUMERATED, 1, ResponseStatus::Successful.code()];
-        Ok(write::sequence(&[&status, &write::explicit(0, &bytes)]))
+        Ok(successful(&[&data, &self.algorithm, &signature, &self.certificates]))
     }
+}
+
+/// OCSPResponse around the parts of a BasicOCSPResponse: RFC 6960 §4.2.1. Five elements, one in the other,
+/// are written in one go: each needs the length of those inside it, and nothing is copied twice.
+fn successful(basic: &[&[u8]]) -> Vec<u8> {
+    const SEQUENCE: u8 = tag::SEQUENCE;
+    let kind = write::oid(&oid::OCSP_BASIC);
+    let status = [tag::ENUMERATED, 1, ResponseStatus::Successful.code()];
+    // From the inside out, with the octets in front of each element's content.
+    let mut heads = Vec::with_capacity(5);
+    let mut length: usize = basic.iter().map(|part| part.len()).sum();
+    let wrappers: [(u8, &[u8]); 5] = [
+        (SEQUENCE, &[]),
+        (tag::OCTET_STRING, &[]),
+        (SEQUENCE, &kind),
+        (tag::context_constructed(0), &[]),
+        (SEQUENCE, &status),
+    ];
+    for (tag, before) in wrappers {
+        let mut head = Vec::with_capacity(24);
+        write::header(tag, length + before.len(), &mut head);
+        head.extend_from_slice(before);
+        length += head.len();
+        heads.push(head);
+    }
+    let mut out = Vec::with_capacity(length);
+    heads.iter().rev().for_each(|head| out.extend_from_slice(head));
+    basic.iter().for_each(|part| out.extend_from_slice(part));
+    out
 }
 
 /// A response without contents: RFC 6960 §4.2.1, five octets, unsigned. Never [`ResponseStatus::Successful`],
