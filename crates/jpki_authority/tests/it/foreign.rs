@@ -1,5 +1,6 @@
 //! openssl as a foreign judge of what we issue, and as a foreign issuer of what we read.
 
+mod clients;
 mod meaning;
 mod pkilint;
 

@@ -1,5 +1,5 @@
-//! The report's table "Reason of Revocation", cell by cell, as a foreign program reads it from what the
-//! authority publishes: the vectors stand in `tests/vectors/revocation_meaning.csv`.
+//! The report's table "Reason of Revocation", cell by cell, as our validator and a foreign program read it
+//! from what the authority publishes: the vectors stand in `tests/vectors/revocation_meaning.csv`.
 
 use super::openssl;
 use crate::served::Served;
@@ -7,9 +7,12 @@ use crate::town::{Folder, authority_at, person};
 use chassis::clock::SystemClock;
 use jpki_authority::store::{ListForm, ListName, ListScope};
 use jpki_authority::{Authority, CardEvent, CertificateKind, PersonCertificates};
+use pki::ocsp::request::request_der;
+use pki::ocsp::{CertIdHash, IssuerHashes};
 use pki::pem::{self, PemKind};
-use pki::revocation::RevocationReason;
+use pki::revocation::{RevocationReason, Status};
 use pki::serial::SerialNumber;
+use pki::validate::{Evidence, Fault, Profile, Question, TrustAnchor, validate};
 use protocol::entropy::Seeded;
 use protocol::time::{Clock as _, UnixSeconds};
 use std::collections::BTreeMap;
@@ -93,7 +96,7 @@ fn write_pem(path: &Path, kind: PemKind, der: &[u8]) {
 }
 
 /// openssl's words for reasons, as RFC 5280 spells them.
-fn reason_of(words: &str) -> &str {
+pub(super) fn reason_of(words: &str) -> &str {
     match words {
         "Affiliation Changed" | "affiliationChanged" => "affiliationChanged",
         "Certificate Hold" | "certificateHold" => "certificateHold",
@@ -160,8 +163,89 @@ fn by_ocsp(folder: &Path, cell: &Cell, leaf: &str, url: &str, nonce: &str) -> St
         .to_owned()
 }
 
+/// What our validator makes of a leaf and what it is given: the status in a word, and since when.
+fn by_us(
+    authority: &Authority,
+    cell: &Cell,
+    leaf: &[u8],
+    given: &[Vec<u8>],
+    nonce: Option<&[u8]>,
+) -> (String, Option<UnixSeconds>) {
+    let anchors = [TrustAnchor::from_certificate(authority.ca_certificate_der(cell.kind)).unwrap()];
+    let mut evidence = Evidence::new();
+    for der in given {
+        if cell.source.starts_with("ocsp") {
+            evidence.add_response(der).unwrap();
+        } else {
+            evidence.add_list(der).unwrap();
+        }
+    }
+    let mut question = Question::at(SystemClock.now());
+    question.profile = match cell.kind {
+        CertificateKind::CardHolderAuth => Profile::JpkiAuth,
+        CertificateKind::DocumentSignature => Profile::JpkiSign,
+    };
+    question.ocsp_nonce = nonce.map(<[u8]>::to_vec);
+    match validate(leaf, &anchors, &evidence, &question) {
+        Ok(path) => {
+            let [found] = path.statuses() else { panic!("{:?}", path.statuses()) };
+            assert!(matches!(found.status, Status::Good { .. }), "{found:?}");
+            let source = if cell.source.starts_with("ocsp") { "ocsp" } else { "crl" };
+            assert_eq!(found.source.as_str(), source);
+            ("good".to_owned(), None)
+        }
+        Err(refusal) => match refusal.error.fault {
+            Fault::Revoked { reason, at } => (reason.as_str().to_owned(), Some(at)),
+            Fault::OnHold { since } => ("certificateHold".to_owned(), Some(since)),
+            other => panic!("{}, {}: {other}", cell.story, cell.source),
+        },
+    }
+}
+
+/// The DER that is given to our validator for a cell, and the nonce that was sent for it.
+fn given_to_us(
+    folder: &Path,
+    served: &Served,
+    authority: &Authority,
+    cell: &Cell,
+    card: &PersonCertificates,
+    lists: &[String],
+) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
+    if !cell.source.starts_with("ocsp") {
+        let read = |list: &String| {
+            let text = std::fs::read_to_string(folder.join(list)).unwrap();
+            pem::decode(PemKind::CertificateList, &text).unwrap().to_vec()
+        };
+        return (lists.iter().map(read).collect(), None);
+    }
+    let hashes = IssuerHashes::of_certificate(authority.ca_certificate_der(cell.kind)).unwrap();
+    let id = hashes.cert_id_der(CertIdHash::Sha256, &serial(card, cell.kind));
+    let nonce = (cell.source == "ocsp_nonce").then(|| serial(card, cell.kind).as_bytes().repeat(4));
+    let reply = served.ocsp(&request_der(&[id], nonce.as_deref()));
+    assert_eq!(reply.status, 200);
+    (vec![reply.body], nonce)
+}
+
+/// The files of the lists that a cell is about.
+fn lists_of(cell: &Cell, step: usize, shard: &str) -> Vec<String> {
+    let word = cell.kind.word();
+    match cell.source.as_str() {
+        "full" => vec![format!("{step}-{word}.crl.pem")],
+        "sharded" => vec![format!("{step}-{word}-{shard}.crl.pem")],
+        "delta" => {
+            // Everything for one kind, the shard for the other: both have deltas.
+            let part = match cell.kind {
+                CertificateKind::CardHolderAuth => format!("-{shard}"),
+                CertificateKind::DocumentSignature => String::new(),
+            };
+            vec![format!("{}-{word}{part}.crl.pem", step - 1), format!("{step}-{word}{part}.delta.crl.pem")]
+        }
+        _ => Vec::new(),
+    }
+}
+
 #[test]
-fn every_cell_of_the_table_is_what_openssl_reads() {
+fn every_cell_of_the_table_is_what_we_and_openssl_read() {
     let cells = cells();
     let stories: Vec<&str> = {
         let mut seen = Vec::new();
@@ -216,25 +300,22 @@ fn every_cell_of_the_table_is_what_openssl_reads() {
             let leaf = format!("{place}-{word}.pem");
             let shard = shard_of(folder, &leaf, cell.kind);
             let url = format!("{}/ocsp", served.url());
+            let lists = lists_of(cell, step, &shard);
             let found = match cell.source.as_str() {
-                "full" => by_lists(folder, cell, &leaf, card, &[format!("{step}-{word}.crl.pem")]),
-                "sharded" => by_lists(folder, cell, &leaf, card, &[format!("{step}-{word}-{shard}.crl.pem")]),
-                "delta" => {
-                    // Everything for one kind, the shard for the other: both have deltas.
-                    let part = if cell.kind == CertificateKind::CardHolderAuth {
-                        format!("-{shard}")
-                    } else {
-                        String::new()
-                    };
-                    let base = format!("{}-{word}{part}.crl.pem", step - 1);
-                    let delta = format!("{step}-{word}{part}.delta.crl.pem");
-                    by_lists(folder, cell, &leaf, card, &[base, delta])
-                }
+                "full" | "sharded" | "delta" => by_lists(folder, cell, &leaf, card, &lists),
                 "ocsp" => by_ocsp(folder, cell, &leaf, &url, "-no_nonce"),
                 "ocsp_nonce" => by_ocsp(folder, cell, &leaf, &url, "-nonce"),
                 other => panic!("no such source: {other}"),
             };
-            assert_eq!(found, cell.status, "{}, {word}, {}", cell.story, cell.source);
+            assert_eq!(found, cell.status, "openssl: {}, {word}, {}", cell.story, cell.source);
+            let (given, nonce) = given_to_us(folder, &served, &authority, cell, card, &lists);
+            let der = match cell.kind {
+                CertificateKind::CardHolderAuth => &card.card_holder_auth.der,
+                CertificateKind::DocumentSignature => &card.document_signature.as_ref().unwrap().der,
+            };
+            let since = (cell.status != "good").then_some(at);
+            let ours = by_us(&authority, cell, der, &given, nonce.as_deref());
+            assert_eq!(ours, (cell.status.clone(), since), "{}, {word}, {}", cell.story, cell.source);
             executed += 1;
         }
     }
