@@ -6,6 +6,7 @@
 use crate::town::{Folder, NOW, authority, child};
 use chassis::entropy::SystemEntropy;
 use jpki_authority::authority::Signers;
+use jpki_authority::error::AuthorityError;
 use jpki_authority::store::sqlite::SqliteStore;
 use jpki_authority::store::{CertificateStore as _, NewCertificate, RevokeOutcome, StoreError};
 use jpki_authority::{Authority, CardEvent, CertificateKind};
@@ -17,7 +18,7 @@ use pki::signer::{IssuerSigner, SignError, software_signer};
 use protocol::entropy::Seeded;
 use protocol::time::UnixSeconds;
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -98,14 +99,17 @@ fn a_death_between_commit_and_signature_burns_the_number_and_nothing_else() {
         let mut entropy = Seeded::new(9);
         [(); 2].map(|()| SerialNumber::random(8, &mut entropy))
     };
-    let lists = 1 + usize::from(crate::town::SHARDS);
-    // One round of each kind has a complete list and, from the second round on, a delta of each scope.
-    for dies_at in [0, 1, 2, 3, 2 + lists as i64, 2 + 2 * lists as i64] {
+    // Each kind's round has, from the second on, a complete list and a delta of everything and of each shard.
+    let lists = 2 * (1 + i64::from(crate::town::SHARDS));
+    let made = Folder::new();
+    let first = authority(&made);
+    first.publish(NOW).unwrap();
+    let before = first.current_list(AUTH).unwrap();
+    drop(first);
+    for dies_at in 0..2 + 2 * lists {
         let folder = Folder::new();
-        let first = authority(&folder);
-        first.publish(NOW).unwrap();
-        let before = first.current_list(AUTH).unwrap();
-        drop(first);
+        let copied = Command::new("cp").arg("-a").arg(made.path().join(".")).arg(folder.path()).status();
+        assert!(copied.unwrap().success());
         let name = "crash::a_death_between_commit_and_signature_burns_the_number_and_nothing_else";
         let status = start(name, &folder, dies_at).wait().unwrap();
         assert!(!status.success(), "it lived through signature {dies_at}");
@@ -121,9 +125,11 @@ fn a_death_between_commit_and_signature_burns_the_number_and_nothing_else() {
         drop(store);
 
         let second = Authority::open(folder.config()).unwrap();
-        if dies_at < 2 + 2 * lists as i64 {
-            // The round that died left the old list in its place.
-            assert_eq!(second.current_list(AUTH).unwrap(), before);
+        // A round is kept whole or not at all: the first kind's once the second kind's has begun.
+        let kept = dies_at >= 2 + lists;
+        assert_eq!(second.current_list(AUTH).unwrap() == before, !kept);
+        for (kind, number) in CertificateKind::ALL.into_iter().zip([1 + u64::from(kept), 1]) {
+            assert_eq!(served_numbers(&second, kind), HashSet::from([number]), "{dies_at} {kind:?}");
         }
         // Whoever may hold a certificate of the burnt number can still be stopped.
         let reason = RevocationReason::KeyCompromise;
@@ -133,6 +139,12 @@ fn a_death_between_commit_and_signature_burns_the_number_and_nothing_else() {
         assert!(after.number > before.number);
         assert_eq!(ListView::read(&after.der).unwrap().entry(&drawn[0]), Some(reason));
     }
+}
+
+/// The numbers of all the lists of a kind that are served: one, if rounds are kept whole.
+fn served_numbers(authority: &Authority, kind: CertificateKind) -> HashSet<u64> {
+    let names = authority.plan(kind).unwrap().names().collect::<Vec<_>>();
+    names.iter().filter_map(|name| authority.list(kind, *name)).map(|list| list.number).collect()
 }
 
 fn hex(octets: &[u8]) -> String {
@@ -146,6 +158,16 @@ fn unhex(text: &str) -> Vec<u8> {
 /// Issues, holds, releases, revokes and publishes until it is killed, and says what is done.
 fn work_until_killed(folder: PathBuf) {
     let authority = Authority::open(Folder::config_in(&folder)).unwrap();
+    let failure = work(&authority).unwrap_err();
+    // Only a write fails here, and then what was served is served, and the status is still known.
+    assert!(matches!(failure, AuthorityError::Store(StoreError::Engine(_))), "{failure}");
+    for kind in CertificateKind::ALL {
+        assert!(served_numbers(&authority, kind).len() < 2);
+    }
+    println!("@ failed");
+}
+
+fn work(authority: &Authority) -> Result<(), AuthorityError> {
     let mut out = std::io::stdout();
     let mut say = move |line: String| {
         writeln!(out, "@ {line}").unwrap();
@@ -153,26 +175,27 @@ fn work_until_killed(folder: PathBuf) {
     };
     for turn in 0_u64.. {
         let at = NOW.plus(turn);
-        let card = authority.issue_person_certificates(&child(), at, &mut SystemEntropy).unwrap();
+        let card = authority.issue_person_certificates(&child(), at, &mut SystemEntropy)?;
         let serial = card.card_holder_auth.serial;
         say(format!("issued {}", hex(serial.as_bytes())));
-        let apply = |event| authority.apply_event(event, &serial, at).unwrap();
+        let apply = |event| authority.apply_event(event, &serial, at);
         if turn % 3 != 0 {
-            apply(CardEvent::LostCard);
+            apply(CardEvent::LostCard)?;
             say(format!("6 {}", hex(serial.as_bytes())));
         }
         if turn % 3 == 1 {
-            authority.release_card(&serial, at).unwrap();
+            authority.release_card(&serial, at)?;
             say(format!("good {}", hex(serial.as_bytes())));
         }
         if turn % 2 == 0 {
-            apply(CardEvent::ReturnedCard);
+            apply(CardEvent::ReturnedCard)?;
             say(format!("5 {}", hex(serial.as_bytes())));
         }
-        authority.publish(at).unwrap();
+        authority.publish(at)?;
         let list = authority.current_list(AUTH).unwrap();
         say(format!("published {} {}", list.number, hex(&pki::ocsp::sha256(&list.der))));
     }
+    Ok(())
 }
 
 /// What the children have acknowledged.
@@ -186,6 +209,10 @@ struct Acknowledged {
     at_work: HashSet<String>,
     lists: HashMap<u64, String>,
     highest: u64,
+    /// The list that was looked at last.
+    list: Option<Vec<u8>>,
+    /// Writes that failed and were told.
+    failed: usize,
 }
 
 impl Acknowledged {
@@ -197,6 +224,7 @@ impl Acknowledged {
                 let before = self.lists.insert(number, digest.to_owned());
                 assert!(before.is_none_or(|before| before == digest), "list {number} exists twice");
             }
+            ["failed"] => self.failed += 1,
             [word, serial] => {
                 self.last = serial.to_owned();
                 self.status.insert(serial.to_owned(), word.to_owned());
@@ -233,13 +261,7 @@ fn killed_at_any_moment_nothing_acknowledged_is_lost() {
         child.kill().unwrap();
         child.wait().unwrap();
         // What it said between our decision and its death counts as well; a line cut short does not.
-        let mut line = String::new();
-        while out.read_line(&mut line).unwrap() > 0 {
-            if let Some((_, said)) = line.strip_suffix('\n').and_then(|whole| whole.split_once("@ ")) {
-                seen.take(said);
-            }
-            line.clear();
-        }
+        tail(&mut out, &mut seen);
         seen.at_work.insert(seen.last.clone());
         // Looking at every death takes long; the last one sees the marks of all.
         if death % 10 == 9 || death + 1 == DEATHS {
@@ -247,6 +269,64 @@ fn killed_at_any_moment_nothing_acknowledged_is_lost() {
         }
     }
     assert!(seen.lists.len() > 5 && seen.status.len() > DEATHS, "the children did hardly anything");
+}
+
+/// The rest of what a child said.
+fn tail(out: &mut impl BufRead, seen: &mut Acknowledged) {
+    let mut line = String::new();
+    while out.read_line(&mut line).unwrap() > 0 {
+        if let Some((_, said)) = line.strip_suffix('\n').and_then(|whole| whole.split_once("@ ")) {
+            seen.take(said);
+        }
+        line.clear();
+    }
+}
+
+/// What a child said until its end.
+fn hear(child: &mut Child, seen: &mut Acknowledged) {
+    tail(&mut BufReader::new(child.stdout.take().unwrap()), seen);
+    child.wait().unwrap();
+    seen.at_work.insert(seen.last.clone());
+}
+
+/// The kernel refuses to let any file grow past a limit: every limit fails another write, in the middle of
+/// a transaction or of its commit. Where the signal of the refusal is not ignored, it kills.
+#[test]
+fn a_write_that_fails_or_kills_loses_nothing_acknowledged() {
+    const NAME: &str = "crash::a_write_that_fails_or_kills_loses_nothing_acknowledged";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return work_until_killed(folder.into());
+    }
+    let folder = Folder::new();
+    let authority = authority(&folder);
+    let mut seen = Acknowledged::default();
+    // As long as this connection is open nobody clears the log away.
+    let log = folder.config().store.with_extension("sqlite-wal");
+    let (mut fell, mut limits) = (0, 0);
+    for step in 0..32_u64 {
+        // In units of 512 octets; a page of the log with its head has 4,120.
+        let limit = std::fs::metadata(&log).unwrap().len() / 512 + 1 + step % 9 * 24;
+        let ignore = if step % 2 == 0 { "trap '' XFSZ;" } else { "" };
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("ulimit -c 0; {ignore} ulimit -f {limit}; exec \"$@\""), "sh"])
+            .arg(std::env::current_exe().unwrap())
+            .args([NAME, "--exact", "--nocapture"])
+            .env(FOLDER, folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let before = seen.failed;
+        hear(&mut child, &mut seen);
+        limits += 1;
+        fell += usize::from(seen.failed == before);
+        if step % 8 == 7 {
+            look(&folder, &mut seen, NOW.plus(100_000 + step));
+        }
+    }
+    drop(authority);
+    assert!(seen.failed >= 10 && fell >= 10 && seen.failed + fell == limits, "{} {fell}", seen.failed);
+    assert!(seen.status.len() > 20, "the children did hardly anything");
 }
 
 /// Takes the authority up and holds it against what was acknowledged.
@@ -257,11 +337,19 @@ fn look(folder: &Folder, seen: &mut Acknowledged, now: UnixSeconds) {
         let digest = hex(&pki::ocsp::sha256(&served.der));
         assert!(seen.lists.get(&served.number).is_none_or(|known| *known == digest));
     }
+    for kind in CertificateKind::ALL {
+        assert!(served_numbers(&authority, kind).len() < 2, "a round is kept whole");
+    }
     authority.publish(now).unwrap();
     let list = authority.current_list(AUTH).unwrap();
     assert!(list.number > seen.highest, "numbers rise");
     seen.highest = list.number;
     let listed = ListView::read(&list.der).unwrap();
+    if let Some(before) = seen.list.replace(list.der.to_vec()) {
+        let left = ListView::read(&before).unwrap().departed(&listed);
+        let released = left.iter().all(|(_, reason)| *reason == RevocationReason::CertificateHold);
+        assert!(released, "somebody left who was not on hold");
+    }
     for (serial, word) in &seen.status {
         let serial = SerialNumber::from_octets(&unhex(serial)).unwrap();
         let reason = listed.entry(&serial).map(|reason| reason.code());
