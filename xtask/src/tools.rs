@@ -130,7 +130,7 @@ struct Tool {
 }
 
 /// Every tool beyond cargo and a C compiler (without which this program could not have been linked).
-const TOOLS: [Tool; 23] = [
+const TOOLS: [Tool; 24] = [
     Tool {
         name: "rustfmt",
         sign: Sign::CargoCommand("fmt"),
@@ -242,6 +242,14 @@ const TOOLS: [Tool; 23] = [
         sign: Sign::Program(&["opensc-tool"]),
         source: Source::Debian("opensc"),
         why: "unmodified foreign software must see a JPKI card",
+        needed_by: Step::Nextest,
+        foreign: true,
+    },
+    Tool {
+        name: "SoftHSM2",
+        sign: Sign::Program(&["softhsm2-util"]),
+        source: Source::Debian("softhsm2"),
+        why: "a PKCS#11 token in software: the authority's keys live in it in the tests",
         needed_by: Step::Nextest,
         foreign: true,
     },

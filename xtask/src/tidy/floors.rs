@@ -3,12 +3,13 @@
 use super::tree::{Tree, toml_lines};
 
 /// Which floor a crate stands on. `app` alone sees several rooms.
-const FLOORS: [(&str, u8); 9] = [
+const FLOORS: [(&str, u8); 10] = [
     ("protocol", 0),
     ("card", 1),
     ("pki", 1),
     ("card_io", 2),
     ("chassis", 2),
+    ("hsm", 2),
     ("terminal", 3),
     ("eligibility", 3),
     ("jpki_authority", 3),
