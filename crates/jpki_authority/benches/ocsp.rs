@@ -25,7 +25,7 @@ use chassis::entropy::SystemEntropy;
 use chassis::listener::{ListenerLimits, serve_plain};
 use chassis::process_cpu::{process_total_nanoseconds, thread_nanoseconds};
 use chassis::shutdown::ShutdownSignal;
-use jpki_authority::config::{Config, CrlTimes, Names, OcspTimes, StatusPages};
+use jpki_authority::config::{Config, CrlTimes, KeyPlaces, Names, OcspTimes, StatusPages};
 use jpki_authority::store::CertificateStore as _;
 use jpki_authority::store::sqlite::SqliteStore;
 use jpki_authority::{Authority, CardEvent, CertificateKind, PersonRegistration, http};
@@ -197,6 +197,7 @@ fn config(folder: &Path) -> Config {
         admin_listen: free,
         store: "store.sqlite".into(),
         keys_dir: "keys".into(),
+        keys: KeyPlaces::default(),
         public_dir: "public".into(),
         tls: TlsFiles { cert: "server.pem".into(), key: "server.key".into() },
         status: StatusPages { listen: free, url: "http://localhost".into() },

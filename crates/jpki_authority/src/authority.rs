@@ -12,6 +12,7 @@ use crate::store::sqlite::SqliteStore;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use card::cvc::{self, Cvc, CvcAuthority, CvcPublicKey, KeyReference};
 use card::rsa_key::CardRsaKey;
+use hsm::{KeyAlgorithm, KeyError, KeySource, Token};
 use pki::issue::IssuingAuthority;
 use pki::ocsp::IssuerHashes;
 use pki::pem::{self, PemKind};
@@ -89,6 +90,21 @@ fn key_path(config: &Config, kind: CertificateKind) -> PathBuf {
     config.keys_dir.join(format!("{}-ca.key", kind.word()))
 }
 
+/// Where the private key of an authority is.
+fn key_source(config: &Config, kind: CertificateKind) -> KeySource {
+    match config.keys.authority_key(kind) {
+        Some(chosen) => chosen.clone(),
+        None => KeySource::File(key_path(config, kind)),
+    }
+}
+
+/// Whether a ceremony has made key and certificate already: both are there, and the configuration names
+/// the key's place. (A key found in the usual place was made by an earlier [`Authority::init`].)
+fn is_made(config: &Config, kind: CertificateKind) -> Result<bool, AuthorityError> {
+    let Some(source) = config.keys.authority_key(kind) else { return Ok(false) };
+    Ok(ca_path(config, kind).exists() && source.is_taken()?)
+}
+
 /// Where the certificate of an authority lies, in PEM.
 pub fn ca_path(config: &Config, kind: CertificateKind) -> PathBuf {
     config.public_dir.join(format!("{}-ca.pem", kind.word()))
@@ -141,15 +157,28 @@ impl Branch {
 
 impl Authority {
     /// Makes a new authority: four RSA-2048 keys, two self-signed certificates, the accredited body's
-    /// card-verifiable certificate, an empty store, and the parties of profile `eac`.
+    /// card-verifiable certificate, an empty store, and the parties of profile `eac`. Keys whose place the
+    /// configuration names are made there; one that a ceremony has made, with its certificate in
+    /// `public_dir`, is taken as it is (docs/key-ceremony.md).
     ///
     /// # Errors
-    /// [`AuthorityError::AlreadyThere`] if any of the keys exists; files that cannot be written.
+    /// [`AuthorityError::AlreadyThere`] if any of the keys exists; files that cannot be written; a token
+    /// that refuses.
     pub fn init(config: Config, now: UnixSeconds, entropy: &mut dyn Entropy) -> Result<Self, AuthorityError> {
         config.check()?;
-        let files = CertificateKind::ALL.map(|kind| key_path(&config, kind));
+        let mut to_make = Vec::new();
+        for kind in CertificateKind::ALL {
+            if !is_made(&config, kind)? {
+                to_make.push(kind);
+            }
+        }
+        let files = to_make.iter().filter_map(|kind| match key_source(&config, *kind) {
+            KeySource::File(path) => Some(path),
+            // The token itself refuses a second key of the same label.
+            KeySource::Pkcs11(_) => None,
+        });
         let chain_files = [TERMINAL_ROOT_KEY, ACCREDITED_BODY_KEY].map(|name| config.keys_dir.join(name));
-        if let Some(path) = files.into_iter().chain(chain_files).find(|path| path.exists()) {
+        if let Some(path) = files.chain(chain_files).find(|path| path.exists()) {
             return Err(AuthorityError::AlreadyThere { path });
         }
         let make = |path: &Path, mode: u32| {
@@ -164,7 +193,7 @@ impl Authority {
         if let Some(folder) = config.store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             make(folder, 0o700)?;
         }
-        for kind in CertificateKind::ALL {
+        for kind in to_make {
             Self::make_branch(&config, kind, now, entropy)?;
         }
         Self::make_terminal_chain(&config)?;
@@ -179,7 +208,17 @@ impl Authority {
         now: UnixSeconds,
         entropy: &mut dyn Entropy,
     ) -> Result<(), AuthorityError> {
-        let pkcs8 = signer::generate_rsa_2048_pkcs8()?;
+        let source = key_source(config, kind);
+        let (signer, to_write) = match &source {
+            KeySource::File(path) => {
+                let pkcs8 = signer::generate_rsa_2048_pkcs8()?;
+                (signer::software_signer(&pkcs8)?, Some((path, pkcs8)))
+            }
+            KeySource::Pkcs11(key) => {
+                Token::of(&key.token())?.generate(key, KeyAlgorithm::Rsa2048)?;
+                (source.open()?, None)
+            }
+        };
         let profile = AuthorityProfile::Jpki {
             purpose: kind.purpose(),
             organization: &config.names.organization,
@@ -187,9 +226,10 @@ impl Authority {
         };
         let validity = Validity { not_before: now, not_after: now.plus(AUTHORITY_VALIDITY_SECONDS) };
         let serial = SerialNumber::random(AUTHORITY_SERIAL_OCTETS, entropy);
-        let issuing =
-            IssuingAuthority::self_signed(&profile, serial, validity, signer::software_signer(&pkcs8)?)?;
-        write_key(&key_path(config, kind), &pkcs8)?;
+        let issuing = IssuingAuthority::self_signed(&profile, serial, validity, signer)?;
+        if let Some((path, pkcs8)) = to_write {
+            write_key(path, &pkcs8)?;
+        }
         let path = ca_path(config, kind);
         let text = pem::encode(PemKind::Certificate, issuing.certificate_der());
         chassis::files::write_atomic(&path, text.as_bytes()).map_err(|error| file_error(&path, error))
@@ -206,14 +246,15 @@ impl Authority {
         chassis::files::write_atomic(&path, &certificate.encode()).map_err(|error| file_error(&path, error))
     }
 
-    /// Takes up an authority that [`Self::init`] made, with the keys in its files and its SQLite store.
+    /// Takes up an authority that [`Self::init`] made, with its keys where the configuration says and its
+    /// SQLite store.
     ///
     /// # Errors
     /// Files missing, readable by others, or not belonging together; a store that cannot be used.
     pub fn open(config: Config) -> Result<Self, AuthorityError> {
-        let signer_of = |kind| {
-            let path = key_path(&config, kind);
-            signer::software_signer(&read_key(&path)?).map_err(|error| file_error(&path, error))
+        let signer_of = |kind| match key_source(&config, kind).open() {
+            Err(KeyError::File { path, problem }) => Err(file_error(&path, problem)),
+            other => Ok(other?),
         };
         let signers = Signers {
             card_holder_auth: signer_of(CertificateKind::CardHolderAuth)?,

@@ -1,8 +1,10 @@
 //! Configuration of the authority. Nothing that decides trust has a default.
 
+use crate::CertificateKind;
 use crate::error::AuthorityError;
 use crate::linkage::LinkageService;
 use chassis::config::TlsFiles;
+use hsm::{KeyError, KeySource, Pkcs11Token};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,9 @@ pub struct Config {
     pub store: PathBuf,
     /// Folder of the private keys as PKCS#8 DER, mode 0600. Whoever reads it can issue certificates.
     pub keys_dir: PathBuf,
+    /// Where the keys are that sign certificates, lists and OCSP answers, if not in `keys_dir`.
+    #[serde(default, skip_serializing_if = "KeyPlaces::are_usual")]
+    pub keys: KeyPlaces,
     /// Folder of what everybody may read: the authorities' certificates (`auth-ca.pem`, `sign-ca.pem`)
     /// and the accredited body's card-verifiable certificate. Relying parties take their anchors from here.
     pub public_dir: PathBuf,
@@ -36,6 +41,69 @@ pub struct Config {
     /// The linkage service; a room without it offers none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub linkage: Option<LinkageService>,
+}
+
+/// Places of keys, chosen one by one. The keys of the terminal chain (card-verifiable certificates) stay in
+/// `keys_dir`: what they sign is not X.509, and it ends within days or with the card.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyPlaces {
+    /// The authority of authentication certificates; `auth-ca.key` in `keys_dir` if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_ca: Option<KeySource>,
+    /// The authority of signature certificates; `sign-ca.key` in `keys_dir` if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_ca: Option<KeySource>,
+    /// The token in whose memory OCSP delegates are made; this process's memory if left out. Either way
+    /// they are gone with the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ocsp_delegates: Option<Pkcs11Token>,
+}
+
+impl KeyPlaces {
+    /// Nothing was chosen.
+    fn are_usual(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Where the key of an authority was chosen to be, if it was.
+    pub const fn authority_key(&self, kind: CertificateKind) -> Option<&KeySource> {
+        match kind {
+            CertificateKind::CardHolderAuth => self.auth_ca.as_ref(),
+            CertificateKind::DocumentSignature => self.sign_ca.as_ref(),
+        }
+    }
+
+    fn resolved(self, base: &Path) -> Self {
+        Self {
+            auth_ca: self.auth_ca.map(|source| source.resolved(base)),
+            sign_ca: self.sign_ca.map(|source| source.resolved(base)),
+            ocsp_delegates: self.ocsp_delegates.map(|token| token.resolved(base)),
+        }
+    }
+
+    fn check(&self) -> Result<(), AuthorityError> {
+        let refuse = |key: &'static str| {
+            move |error: KeyError| match error {
+                KeyError::Config { problem, .. } => AuthorityError::Config { key, problem },
+                other => other.into(),
+            }
+        };
+        if let Some(source) = &self.auth_ca {
+            source.check().map_err(refuse("keys.auth_ca"))?;
+        }
+        if let Some(source) = &self.sign_ca {
+            source.check().map_err(refuse("keys.sign_ca"))?;
+        }
+        if let Some(token) = &self.ocsp_delegates {
+            token.check().map_err(refuse("keys.ocsp_delegates"))?;
+        }
+        if self.auth_ca.is_some() && self.auth_ca == self.sign_ca {
+            let problem = "must not be the key of keys.auth_ca: one would vouch for the other's certificates";
+            return Err(AuthorityError::Config { key: "keys.sign_ca", problem });
+        }
+        Ok(())
+    }
 }
 
 /// Plain HTTP for revocation lists and OCSP: they are signed, and TLS would need a status first
@@ -114,6 +182,7 @@ impl Config {
         }
         self.tls = self.tls.resolved(base);
         self.linkage = self.linkage.map(|linkage| linkage.resolved(base));
+        self.keys = self.keys.resolved(base);
         self
     }
 
@@ -145,6 +214,7 @@ impl Config {
                 "must be at least twice ocsp.validity_seconds, and below 31 days",
             );
         }
+        self.keys.check()?;
         if !is_base_address(&self.status.url) {
             return refuse("status.url", "must be http://host or http://host:port, with nothing behind it");
         }

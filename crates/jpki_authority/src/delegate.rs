@@ -1,18 +1,19 @@
 //! Delegates: P-256 keys that answer OCSP in the authorities' place, for days. RFC 6960 §4.2.2.2.
 //!
 //! A P-256 signature costs a thirty-sixth of an RSA-2048 one (docs/performance.md), and an authority's own
-//! key does not belong on the path of requests from everybody. A delegate's key is made in memory, never
-//! written down, and gone with the process; nobody can revoke its certificate (id-pkix-ocsp-nocheck), so
+//! key does not belong on the path of requests from everybody. A delegate's key is made in this process's
+//! memory or in a PKCS#11 token's, never written down, and gone with the process; nobody can revoke its certificate (id-pkix-ocsp-nocheck), so
 //! it is short-lived and replaced at half of its life.
 
 use crate::CertificateKind;
 use crate::authority::Authority;
 use crate::error::AuthorityError;
 use crate::store::{NewCertificate, StoreError};
+use hsm::Pkcs11Signer;
 use pki::ocsp::response::OcspDelegate;
 use pki::profile::{LeafProfile, Validity};
 use pki::serial::SerialNumber;
-use pki::signer::{IssuerSigner as _, SoftwareP256Signer, generate_p256_pkcs8};
+use pki::signer::{IssuerSigner, SoftwareP256Signer, generate_p256_pkcs8};
 use protocol::entropy::Entropy;
 use protocol::time::UnixSeconds;
 use std::sync::Arc;
@@ -62,20 +63,34 @@ impl Authority {
         entropy: &mut dyn Entropy,
     ) -> Result<Delegate, AuthorityError> {
         let life_seconds = self.config.ocsp.delegate_seconds;
-        let signer = SoftwareP256Signer::from_pkcs8(&generate_p256_pkcs8()?)?;
+        let common_name = format!("OCSP responder {} {}", kind.word(), now.0);
+        let signer: Box<dyn IssuerSigner> = match &self.config.keys.ocsp_delegates {
+            None => Box::new(SoftwareP256Signer::from_pkcs8(&generate_p256_pkcs8()?)?),
+            Some(token) => Box::new(Pkcs11Signer::passing_p256(token, &common_name)?),
+        };
         let branch = self.branch(kind);
         let not_before = now.minus(BACKDATED_SECONDS).max(branch.issuing.not_before());
         let not_after = now.plus(life_seconds).min(branch.issuing.not_after());
         let serial = self.spend_delegate_serial(kind, now, entropy)?;
-        let common_name = format!("OCSP responder {} {}", kind.word(), now.0);
         let profile = LeafProfile::OcspDelegate { common_name: &common_name };
         let validity = Validity { not_before, not_after };
         let certificate = branch.issuing.issue(&profile, serial, validity, signer.spki_der())?;
         self.store.keep_certificate(kind, &serial, &certificate, not_after)?;
         Ok(Delegate {
-            signer: OcspDelegate::new(&certificate, Box::new(signer))?,
+            signer: OcspDelegate::new(&certificate, signer)?,
             replace_at: now.plus(life_seconds / 2),
         })
+    }
+
+    /// Lets go of a delegate that did not sign: the token that held its key may have been taken out. The next
+    /// turn of [`Self::rotate_delegates`] makes another; until then requests are told to try later.
+    pub(crate) fn dismiss_delegate(&self, unable: &OcspDelegate) {
+        for kind in CertificateKind::ALL {
+            let slot = &self.branch(kind).delegate;
+            if slot.load().as_ref().is_some_and(|delegate| std::ptr::eq(&raw const delegate.signer, unable)) {
+                slot.store(None);
+            }
+        }
     }
 
     /// Committed before signing, as every serial number.
@@ -95,5 +110,57 @@ impl Authority {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use pki::ocsp::request::request_der;
+    use pki::ocsp::{CertIdHash, ResponseStatus};
+    use pki::public_key::SignatureAlgorithm;
+    use pki::signer::SignError;
+    use protocol::entropy::Seeded;
+
+    /// A key whose token was taken out.
+    struct Gone(SoftwareP256Signer);
+
+    impl IssuerSigner for Gone {
+        fn algorithm(&self) -> SignatureAlgorithm {
+            self.0.algorithm()
+        }
+        fn spki_der(&self) -> &[u8] {
+            self.0.spki_der()
+        }
+        fn sign(&self, _: &[u8]) -> Result<Vec<u8>, SignError> {
+            Err(SignError::Refused("the token went away"))
+        }
+    }
+
+    #[test]
+    fn a_delegate_that_does_not_sign_is_replaced_at_the_next_turn() {
+        let folder = std::env::temp_dir().join(format!("kazasu-delegate-{}", std::process::id()));
+        let text = include_str!("../../../samples/jpki_authority.toml");
+        let config: Config = chassis::config::parse_text("sample".as_ref(), text).unwrap();
+        let now = UnixSeconds(1_763_773_323);
+        let authority = Authority::init(config.resolved(&folder), now, &mut Seeded::new(1)).unwrap();
+        let kind = CertificateKind::CardHolderAuth;
+        let branch = authority.branch(kind);
+        let key = Gone(SoftwareP256Signer::from_pkcs8(&generate_p256_pkcs8().unwrap()).unwrap());
+        let serial = SerialNumber::random(16, &mut Seeded::new(2));
+        let profile = LeafProfile::OcspDelegate { common_name: "gone" };
+        let validity = Validity { not_before: now, not_after: now.plus(86_400) };
+        let certificate = branch.issuing.issue(&profile, serial, validity, key.spki_der()).unwrap();
+        let signer = OcspDelegate::new(&certificate, Box::new(key)).unwrap();
+        branch.delegate.store(Some(Arc::new(Delegate { signer, replace_at: now.plus(43_200) })));
+
+        let request = request_der(&[branch.issuer_hashes.cert_id_der(CertIdHash::Sha1, &serial)], None);
+        // Not an error for ever: the client is told to come again.
+        assert_eq!(authority.answer_ocsp(&request, now).status, ResponseStatus::TryLater);
+        assert!(branch.delegate.load().is_none());
+        authority.rotate_delegates(now, &mut Seeded::new(3)).unwrap();
+        assert_eq!(authority.answer_ocsp(&request, now).status, ResponseStatus::Successful);
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

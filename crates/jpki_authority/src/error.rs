@@ -6,6 +6,7 @@ use card::cvc::CvcError;
 use card::eac::card_side::MaterialError;
 use card::eac::cvc::ImportError;
 use card::eac::p256::P256Error;
+use hsm::KeyError;
 use pki::asn1::read::Malformed;
 use pki::crl::CrlProblem;
 use pki::issue::IssueError;
@@ -52,6 +53,9 @@ pub enum AuthorityError {
     /// A key could not be made or used.
     #[error("a key of the authority: {0}")]
     Key(#[from] SignError),
+    /// A key cannot be made or used where the configuration says that it is.
+    #[error("a key of the authority: {0}")]
+    KeyPlace(#[from] KeyError),
     /// An own certificate is not usable.
     #[error("a certificate of the authority: {0}")]
     OwnCertificate(#[from] Malformed),

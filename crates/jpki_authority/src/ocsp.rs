@@ -214,7 +214,8 @@ impl Authority {
         // By key: shorter, and what RFC 5019bis §3.2.2 asks of new responders.
         delegate.respond(&singles, nonce, now, ResponderNaming::ByKey).map(Bytes::from).map_err(|error| {
             tracing::error!(%error, "an OCSP answer was not signed");
-            ResponseStatus::InternalError
+            self.dismiss_delegate(delegate);
+            ResponseStatus::TryLater
         })
     }
 }

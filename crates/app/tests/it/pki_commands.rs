@@ -8,7 +8,7 @@ use chassis::config::TlsFiles;
 use jpki_authority::Authority;
 use jpki_authority::accredit::eac::terminal_cvca_path;
 use jpki_authority::approval::desk::{ApprovalDesk, Founding};
-use jpki_authority::config::{Config, CrlTimes, Names, OcspTimes, StatusPages};
+use jpki_authority::config::{Config, CrlTimes, KeyPlaces, Names, OcspTimes, StatusPages};
 use pki::pem::{self, PemKind};
 use protocol::entropy::Seeded;
 use protocol::ids::InstitutionCode;
@@ -22,6 +22,7 @@ fn authority(folder: &Folder) -> (String, TrustAnchor) {
         admin_listen: "127.0.0.1:0".parse().unwrap(),
         store: folder.path("store.sqlite"),
         keys_dir: folder.path("keys"),
+        keys: KeyPlaces::default(),
         public_dir: folder.path("public"),
         tls: TlsFiles { cert: "server.pem".into(), key: "server.key".into() },
         status: StatusPages {

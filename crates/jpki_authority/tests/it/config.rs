@@ -1,4 +1,7 @@
 use crate::town::Folder;
+use hsm::KeySource;
+use jpki_authority::CertificateKind;
+use jpki_authority::config::{Config, KeyPlaces};
 use jpki_authority::error::AuthorityError;
 use protocol::linkage_v1::LinkageQuestion;
 use std::path::Path;
@@ -24,6 +27,45 @@ fn the_sample_is_read_and_makes_sense() {
             && !eligibility.may_ask(LinkageQuestion::AuthOfSign)
     );
     assert!(portal.may_ask(LinkageQuestion::AuthOfSign) && !portal.may_ask(LinkageQuestion::SignOfAuth));
+}
+
+#[test]
+fn the_sample_with_a_token_is_read_and_differs_in_nothing_but_keys() {
+    let path = sample().with_file_name("jpki_authority_pkcs11.toml");
+    let config = jpki_authority::serve::load_config(&path).unwrap();
+    config.check().unwrap();
+    for (kind, label) in CertificateKind::ALL.into_iter().zip(["auth-ca", "sign-ca"]) {
+        let Some(KeySource::Pkcs11(key)) = config.keys.authority_key(kind) else { panic!("{kind:?}") };
+        assert_eq!((key.token.as_str(), key.label.as_str()), ("kazasu", label));
+        assert!(key.pin_file.as_ref().unwrap().ends_with("samples/jpki_authority/pin"));
+    }
+    let usual = jpki_authority::serve::load_config(&sample()).unwrap();
+    assert_eq!(usual.keys, KeyPlaces::default());
+    assert_eq!(Config { keys: KeyPlaces::default(), ..config }, usual);
+}
+
+#[test]
+fn a_key_is_in_one_place_and_a_pin_is_not_in_the_configuration() {
+    let folder = Folder::new();
+    let text = std::fs::read_to_string(sample().with_file_name("jpki_authority_pkcs11.toml")).unwrap();
+    let refused = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        match jpki_authority::serve::load_config(&path) {
+            Err(error) => error.to_string(),
+            Ok(config) => config.check().unwrap_err().to_string(),
+        }
+    };
+    assert!(refused("pin_file = \"jpki_authority/pin\"", "pin = \"1234\"").contains("unknown field `pin`"));
+    let said = refused("pin_file = \"jpki_authority/pin\"", "");
+    assert!(said.starts_with("keys.auth_ca this or pin_env must say where the PIN is"), "{said}");
+    let said = refused("/usr/lib/softhsm/libsofthsm2.so", "libsofthsm2.so");
+    assert!(said.starts_with("keys.auth_ca must be absolute"), "{said}");
+    let said = refused("label = \"auth-ca\"", "label = \"sign-ca\"");
+    assert!(said.starts_with("keys.sign_ca must not be the key of keys.auth_ca"), "{said}");
+    let said = refused("[keys.auth_ca.pkcs11]", "[keys.auth_ca.hsm]");
+    assert!(said.contains("unknown variant `hsm`"), "{said}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod clients;
 mod meaning;
 mod pkilint;
+mod token;
 
 use crate::town::{Folder, NOW, authority, person};
 use jpki_authority::authority::ca_path;

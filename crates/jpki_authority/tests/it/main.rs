@@ -21,5 +21,7 @@ mod pages;
 mod publish;
 mod revoke;
 mod served;
+#[path = "../../../hsm/tests/it/softhsm.rs"]
+mod softhsm;
 mod store;
 mod town;

@@ -2,7 +2,7 @@
 
 use chassis::config::TlsFiles;
 use jpki_authority::approval::desk::{ApprovalDesk, Founding};
-use jpki_authority::config::{Config, CrlTimes, Names, OcspTimes, StatusPages};
+use jpki_authority::config::{Config, CrlTimes, KeyPlaces, Names, OcspTimes, StatusPages};
 use jpki_authority::{Authority, PersonRegistration};
 use pki::profile::{BirthDate, Municipality, Sex};
 use pki::signer::{IssuerSigner, generate_rsa_2048_pkcs8, software_signer};
@@ -47,6 +47,7 @@ impl Folder {
             admin_listen: "127.0.0.1:0".parse().unwrap(),
             store: "data/store.sqlite".into(),
             keys_dir: "keys".into(),
+            keys: KeyPlaces::default(),
             public_dir: "public".into(),
             tls,
             status: StatusPages {
