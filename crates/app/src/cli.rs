@@ -192,6 +192,9 @@ pub(crate) enum PkiCommand {
     /// What operators do by hand.
     #[command(flatten)]
     Office(Box<crate::pki_commands::office::OfficeCommand>),
+    /// Make a key that others will trust, before witnesses, from an approved file; check its transcript.
+    #[command(after_help = crate::pki_commands::ceremony::CEREMONY_EXAMPLES)]
+    Ceremony(Box<crate::pki_commands::ceremony::CeremonyArgs>),
     /// Card-verifiable certificates of profile `eac` (BSI TR-03110).
     Cvc {
         /// What to do with them.

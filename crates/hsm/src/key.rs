@@ -9,7 +9,9 @@ use cryptoki::session::Session;
 use pki::asn1::{tag, write};
 use pki::oid;
 use pki::public_key::{SignatureAlgorithm, VerifyingKey};
+use pki::signer::{self, RsaBits, SignError};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 /// What kind of key pair is made.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -39,6 +41,19 @@ impl KeyAlgorithm {
             Self::Rsa3072 => "rsa-3072",
             Self::Rsa4096 => "rsa-4096",
             Self::P256 => "p-256",
+        }
+    }
+
+    /// A new key of this kind in this process's memory: PKCS#8 (RFC 5208), wiped when dropped.
+    ///
+    /// # Errors
+    /// The library could not generate one.
+    pub fn generate_pkcs8(self) -> Result<Zeroizing<Vec<u8>>, SignError> {
+        match self {
+            Self::Rsa2048 => signer::generate_rsa_pkcs8(RsaBits::Bits2048),
+            Self::Rsa3072 => signer::generate_rsa_pkcs8(RsaBits::Bits3072),
+            Self::Rsa4096 => signer::generate_rsa_pkcs8(RsaBits::Bits4096),
+            Self::P256 => signer::generate_p256_pkcs8(),
         }
     }
 

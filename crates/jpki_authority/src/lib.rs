@@ -4,6 +4,7 @@
 //! | module | does |
 //! |---|---|
 //! | [`authority`] | [`Authority`]: keys made once, taken up again at every start |
+//! | [`ceremony`] | how keys that others will trust come to be: approved, checked, written down |
 //! | [`issue`] | a person's two certificates |
 //! | [`revoke`] | revocation, hold and release, and the report's table of events and reasons |
 //! | [`publish`], [`plan`] | revocation lists with rising numbers: complete, in shards, as deltas; which is due when |
@@ -36,6 +37,7 @@ pub mod accredit;
 pub mod approval;
 pub mod audit;
 pub mod authority;
+pub mod ceremony;
 pub mod config;
 pub mod delegate;
 pub mod error;

@@ -11,6 +11,7 @@
 //! | [`public_key`], [`signer`] | verifying keys kept parsed; [`signer::IssuerSigner`], the only way to a private key |
 //! | [`hc_role`] | the healthcare role of a health professional's certificate |
 //! | [`profile`], [`issue`] | the shapes of certificates, and an authority that issues them |
+//! | [`request`] | an authority's request to be certified (PKCS#10) |
 //! | [`lint`] | what is wrong with a certificate or list, before it is signed |
 //! | [`revocation`], [`crl`] | reasons, revocation lists, [`crl::RevocationIndex`] |
 //! | [`ocsp`] | online status: requests read, responses signed |
@@ -38,6 +39,7 @@ pub mod oid;
 pub mod pem;
 pub mod profile;
 pub mod public_key;
+pub mod request;
 pub mod revocation;
 pub mod serial;
 pub mod signature_scheme;

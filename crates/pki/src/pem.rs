@@ -24,6 +24,8 @@ pub enum PemKind {
     Certificate,
     /// A certificate revocation list, RFC 7468 §6.
     CertificateList,
+    /// A certification request, RFC 7468 §7.
+    CertificationRequest,
     /// A PKCS#8 private key, RFC 7468 §10.
     PrivateKey,
     /// A SubjectPublicKeyInfo, RFC 7468 §13.
@@ -35,6 +37,7 @@ impl PemKind {
         match self {
             Self::Certificate => "CERTIFICATE",
             Self::CertificateList => "X509 CRL",
+            Self::CertificationRequest => "CERTIFICATE REQUEST",
             Self::PrivateKey => "PRIVATE KEY",
             Self::PublicKey => "PUBLIC KEY",
         }

@@ -132,12 +132,36 @@ pub fn software_signer(pkcs8: &[u8]) -> Result<Box<dyn IssuerSigner>, SignError>
     SoftwareRsaSigner::from_pkcs8(pkcs8).map(|signer| Box::new(signer) as Box<dyn IssuerSigner>)
 }
 
+/// Bits of a modulus that keys are generated with.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RsaBits {
+    /// What card holders' authorities have.
+    Bits2048,
+    /// 128 bits of strength: NIST SP 800-57 Part 1 Rev. 5 table 2.
+    Bits3072,
+    /// More than that.
+    Bits4096,
+}
+
 /// A new RSA-2048 key as PKCS#8 DER, wiped when dropped.
 ///
 /// # Errors
 /// The library could not generate one.
 pub fn generate_rsa_2048_pkcs8() -> Result<Zeroizing<Vec<u8>>, SignError> {
-    let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| SignError::GenerationFailed)?;
+    generate_rsa_pkcs8(RsaBits::Bits2048)
+}
+
+/// A new RSA key as PKCS#8 DER, wiped when dropped.
+///
+/// # Errors
+/// The library could not generate one.
+pub fn generate_rsa_pkcs8(bits: RsaBits) -> Result<Zeroizing<Vec<u8>>, SignError> {
+    let size = match bits {
+        RsaBits::Bits2048 => KeySize::Rsa2048,
+        RsaBits::Bits3072 => KeySize::Rsa3072,
+        RsaBits::Bits4096 => KeySize::Rsa4096,
+    };
+    let pair = RsaKeyPair::generate(size).map_err(|_| SignError::GenerationFailed)?;
     let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| SignError::GenerationFailed)?;
     Ok(Zeroizing::new(der.as_ref().to_vec()))
 }

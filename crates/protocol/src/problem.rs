@@ -180,6 +180,14 @@ codes! {
     TraceUnreadable = "trace_unreadable",
     /// A card answers otherwise than the recorded one.
     TraceDiffers = "trace_differs",
+    /// The operators have not signed a ceremony file as it is.
+    CeremonyNotApproved = "ceremony_not_approved",
+    /// A ceremony found something where its results belong, or a check of them failed.
+    CeremonyRefused = "ceremony_refused",
+    /// A key's file or token does not give or make the key.
+    KeyPlaceRefused = "key_place_refused",
+    /// A transcript and what lies beside it do not belong together.
+    TranscriptDiffers = "transcript_differs",
     /// A file or a value that was named on the command line cannot be used.
     InputUnusable = "input_unusable",
     /// The linkage service does not know the key of the client's certificate.

@@ -11,6 +11,7 @@ mod accredit;
 mod accredit_eac;
 mod approval;
 mod audit;
+mod ceremony;
 mod config;
 mod crash;
 mod foreign;
