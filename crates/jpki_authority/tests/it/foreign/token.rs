@@ -1,11 +1,14 @@
 //! An authority whose keys are in a token of SoftHSM2, judged by openssl.
 
 use super::openssl;
-use crate::softhsm::{SoftHsm, with_token};
-use crate::town::{DAY, Folder, person};
+use crate::ceremony::{Operators, hold};
+use crate::softhsm::{SoftHsm, TOKEN, with_token};
+use crate::town::{DAY, Folder, NOW, person};
 use chassis::clock::SystemClock;
 use hsm::{KeySource, Token};
 use jpki_authority::authority::ca_path;
+use jpki_authority::ceremony::perform::Step;
+use jpki_authority::ceremony::{CeremonyError, transcript};
 use jpki_authority::config::{Config, KeyPlaces};
 use jpki_authority::error::AuthorityError;
 use jpki_authority::{Authority, CardEvent, CertificateKind, PersonCertificates};
@@ -166,4 +169,64 @@ fn an_authority_says_what_is_wrong_with_its_token() {
         assert!(card.document_signature.is_some());
         assert!(mixed.join("keys/auth-ca.key").exists() && !mixed.join("keys/sign-ca.key").exists());
     });
+}
+
+#[test]
+fn a_ceremony_in_a_token_goes_on_after_a_crash_and_its_keys_begin_an_authority() {
+    with_token(
+        "foreign::token::a_ceremony_in_a_token_goes_on_after_a_crash_and_its_keys_begin_an_authority",
+        |token| {
+            let operators = Operators::new();
+            let config = config(token);
+            let make = |kind: &str| {
+                format!(
+                    "[make.root]\ndays = 3652\n\
+                     profile = {{ jpki-{kind} = {{ organization = \"JPKI-EMULATED\", operator = \"KAZASU TEST\" }} }}\n\
+                     [make.root.key]\nalgorithm = \"rsa-2048\"\n[make.root.key.place.pkcs11]\n\
+                     module = {:?}\ntoken = \"{TOKEN}\"\nlabel = \"{kind}-ca\"\npin_file = {:?}\n",
+                    SoftHsm::module(),
+                    token.pin_file()
+                )
+            };
+            let keys = || token.pkcs11_tool(&["--list-objects", "--type", "privkey"]).1;
+            std::fs::create_dir_all(&config.public_dir).unwrap();
+            for (kind, stop) in [("auth", Step::Issue), ("sign", Step::Publish)] {
+                let path = token.folder().join(format!("{kind}.toml"));
+                let out = operators.write(&path, &make(kind));
+                operators.approve(&path);
+                hold(&path, Some(stop), 0).unwrap_err();
+                let before = keys();
+                // The key of the first attempt is used; a second one is not made.
+                let outcome = hold(&path, None, 1).unwrap();
+                assert!(outcome.resumed);
+                assert_eq!(keys(), before);
+                let key = outcome.transcript.key.unwrap();
+                assert!(key.protection.unwrap().was_never_outside());
+                let (_, looked) = transcript::check(&out.join("transcript.json")).unwrap();
+                assert!(looked.iter().all(|looked| looked.holds), "{looked:#?}");
+                std::fs::copy(out.join("certificate.pem"), config.public_dir.join(format!("{kind}-ca.pem")))
+                    .unwrap();
+                // Another ceremony with the same label finds it taken, and makes nothing.
+                let again = token.folder().join(format!("{kind}-again.toml"));
+                operators.write(&again, &make(kind));
+                operators.approve(&again);
+                assert!(matches!(hold(&again, None, 2), Err(CeremonyError::KeyTaken { .. })));
+                assert_eq!(keys(), before);
+            }
+            // The authority takes them as they are, and makes the rest.
+            let now = NOW.plus(2 * DAY);
+            let authority = Authority::init(config, now, &mut Seeded::new(7)).unwrap();
+            assert_eq!(keys().matches("Private Key Object").count(), 2);
+            let card = authority.issue_person_certificates(&person(), now, &mut Seeded::new(8)).unwrap();
+            authority.publish(now).unwrap();
+            let ca = ca_path(authority.config(), CertificateKind::CardHolderAuth);
+            write(token.folder(), "leaf.pem", PemKind::Certificate, &card.card_holder_auth.der);
+            let at = (now.0 + 1).to_string();
+            let (good, said) = openssl(
+                token.folder(),
+                &["verify", "-x509_strict", "-attime", &at, "-CAfile", ca.to_str().unwrap(), "leaf.pem"],
+            );
+            assert!(good, "{said}");
+        },
+    );
 }
