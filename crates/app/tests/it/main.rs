@@ -2,7 +2,7 @@
 //! foreign programs as judges.
 //!
 //! Needs `openssl`, `coreutils`; the modules named `foreign_…` need `pcscd`, `vsmartcard-vpcd`, `opensc`,
-//! `opensc-pkcs11` and root; `browser` needs `chromium` and `chromium-driver`. What is missing is named
+//! `opensc-pkcs11`, `softhsm2` and root; `browser` needs `chromium` and `chromium-driver`. What is missing is named
 //! with its package.
 #![expect(
     clippy::unwrap_used,
@@ -16,6 +16,7 @@ mod browser;
 mod cards;
 mod doctor;
 mod fixture;
+mod foreign_ceremony;
 mod foreign_hpki;
 mod foreign_myna_card;
 mod foreign_opensc;
@@ -29,6 +30,9 @@ mod pki_validate;
 mod platform_certificates;
 mod platform_edge;
 mod real_card;
+#[expect(dead_code, reason = "the token's own tests use more of it")]
+#[path = "../../../hsm/tests/it/softhsm.rs"]
+mod softhsm;
 mod specimen_card;
 mod touches;
 mod town;

@@ -21,7 +21,7 @@ pub(crate) struct SoftHsm {
 /// Runs `body` in a process that has a fresh token; `test` is the test's own path below the test binary.
 pub(crate) fn with_token(test: &str, body: impl FnOnce(&SoftHsm)) {
     if let Some(folder) = std::env::var_os(CHILD) {
-        return body(&SoftHsm { folder: folder.into() });
+        return body(&SoftHsm::found(folder.into()));
     }
     let hsm = SoftHsm::make(&test.replace("::", "-"));
     let output = hsm
@@ -37,6 +37,11 @@ pub(crate) fn with_token(test: &str, body: impl FnOnce(&SoftHsm)) {
 }
 
 impl SoftHsm {
+    /// The folder that a parent process made.
+    pub(crate) fn found(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
     /// A new folder with one initialised token.
     pub(crate) fn make(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("kazasu-softhsm-{}-{name}", std::process::id()));
