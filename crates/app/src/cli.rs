@@ -195,6 +195,14 @@ pub(crate) enum PkiCommand {
     /// Make a key that others will trust, before witnesses, from an approved file; check its transcript.
     #[command(after_help = crate::pki_commands::ceremony::CEREMONY_EXAMPLES)]
     Ceremony(Box<crate::pki_commands::ceremony::CeremonyArgs>),
+    /// Begin an authority: takes the keys of ceremonies, makes what is missing, and an empty store.
+    #[command(after_help = "\
+Examples:
+  kazasu pki begin --config samples/jpki_authority_pkcs11.toml
+  kazasu pki begin --config authority.toml --json
+Keys that a ceremony made are taken if the config names their places and their certificates are in public_dir,
+as auth-ca.pem and sign-ca.pem. Nothing is overwritten. Then: kazasu serve jpki_authority --config FILE")]
+    Begin(crate::pki_commands::begin::BeginArgs),
     /// Card-verifiable certificates of profile `eac` (BSI TR-03110).
     Cvc {
         /// What to do with them.

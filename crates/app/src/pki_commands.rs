@@ -1,5 +1,6 @@
 //! `kazasu pki …`: anybody's certificates judged, and the authority's by hand.
 
+pub(crate) mod begin;
 pub(crate) mod ceremony;
 pub(crate) mod cvc;
 pub(crate) mod office;

@@ -30,6 +30,7 @@ pub mod physicians;
 pub mod problem;
 mod problem_catalogue;
 mod problem_catalogue_authority;
+mod problem_catalogue_keys;
 pub mod sealed_evidence;
 pub mod statement;
 pub mod time;

@@ -5,6 +5,7 @@
 
 use crate::problem::{Culprit, ProblemCode};
 use crate::problem_catalogue_authority as authority;
+use crate::problem_catalogue_keys as keys;
 
 /// One problem's fixed part: HTTP status, culprit and texts as (Japanese, English).
 pub(crate) struct Entry {
@@ -737,62 +738,10 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
             ),
             action: ("その行の前後を見てください。", "Look at that line and those before it."),
         },
-        ProblemCode::CeremonyNotApproved => Entry {
-            status: 403,
-            culprit: Culprit::Operator,
-            title: (
-                "鍵生成式のファイルが承認されていません。",
-                "The ceremony file is not approved by its operators.",
-            ),
-            vendor: (
-                "承認はファイルの今の内容への署名です。変えたら署名し直します。docs/key-ceremony.md",
-                "An approval is a signature over the file as it is; a changed file is signed again. See \
-                 docs/key-ceremony.md.",
-            ),
-            action: (
-                "担当者それぞれが kazasu pki ceremony sign で署名してください。",
-                "Let each operator sign it: kazasu pki ceremony sign.",
-            ),
-        },
-        ProblemCode::CeremonyRefused => Entry {
-            status: 409,
-            culprit: Culprit::Operator,
-            title: ("鍵生成式を行えませんでした。", "The key ceremony did not take place."),
-            vendor: (
-                "何も上書きしていません。途中の結果は FOLDER.unfinished にあり、同じファイルで続けられます。",
-                "Nothing was overwritten. What was made so far is in FOLDER.unfinished; the same file goes on from there.",
-            ),
-            action: (
-                "detail の理由を除いて、同じコマンドをもう一度実行してください。",
-                "Remove the cause named in detail and run the same command again.",
-            ),
-        },
-        ProblemCode::KeyPlaceRefused => Entry {
-            status: 503,
-            culprit: Culprit::Operator,
-            title: ("鍵のファイルかトークンを使えません。", "The key's file or token cannot be used."),
-            vendor: (
-                "detail にモジュール、トークン、PIN、鍵のどれが原因かがあります。間違った PIN は二度試しません。",
-                "detail says whether module, token, PIN or key is the cause. A wrong PIN is never tried twice.",
-            ),
-            action: ("設定とトークンを確かめてください。", "Check the configuration and the token."),
-        },
-        ProblemCode::TranscriptDiffers => Entry {
-            status: 409,
-            culprit: Culprit::Operator,
-            title: (
-                "鍵生成式の記録と、置いてあるものが一致しません。",
-                "The transcript and what lies beside it do not belong together.",
-            ),
-            vendor: (
-                "detail に一致しないものがあります。記録の後で変えられました。",
-                "detail names what differs: it was changed after the ceremony.",
-            ),
-            action: (
-                "その鍵を使わず、保管した写しと比べてください。",
-                "Do not use the key; compare with the copies that were put away.",
-            ),
-        },
+        ProblemCode::CeremonyNotApproved => keys::CEREMONY_NOT_APPROVED,
+        ProblemCode::CeremonyRefused => keys::CEREMONY_REFUSED,
+        ProblemCode::KeyPlaceRefused => keys::KEY_PLACE_REFUSED,
+        ProblemCode::TranscriptDiffers => keys::TRANSCRIPT_DIFFERS,
         ProblemCode::InputUnusable => Entry {
             status: 400,
             culprit: Culprit::Operator,

@@ -16,6 +16,9 @@ const FLOORS: [(&str, u8); 10] = [
     ("app", 4),
 ];
 
+/// Dependencies that one crate keeps from all others: the wall is why the crate exists.
+const KEPT_TO_ONE: [(&str, &str); 1] = [("cryptoki", "hsm")];
+
 fn floor(name: &str) -> Option<u8> {
     FLOORS.iter().find(|(known, _)| *known == name).map(|(_, floor)| *floor)
 }
@@ -47,6 +50,13 @@ pub(super) fn lower_floors_only(tree: &Tree) -> Vec<String> {
             continue;
         };
         for (other, _, place) in dependencies(tree.text(&path).unwrap_or("")) {
+            if let Some((_, keeper)) =
+                KEPT_TO_ONE.iter().find(|(kept, keeper)| *kept == other && *keeper != name)
+            {
+                findings.push(format!(
+                    "{path}:{place}: only `{keeper}` depends on `{other}`: use what it offers"
+                ));
+            }
             let house = tree.exists(&format!("crates/{other}/Cargo.toml")) || floor(&other).is_some();
             match floor(&other) {
                 Some(theirs) if theirs >= own => findings.push(format!(
@@ -154,6 +164,17 @@ mod tests {
         );
         assert_eq!(lower_floors_only(&manifest("app = { workspace = true }")).len(), 1);
         assert_eq!(lower_floors_only(&manifest("xtask = { workspace = true }")).len(), 1);
+    }
+
+    #[test]
+    fn a_wall_keeps_its_dependency() {
+        let found = lower_floors_only(&manifest("cryptoki.workspace = true"));
+        assert!(
+            found.iter().any(|finding| finding.contains("only `hsm` depends on `cryptoki`")),
+            "{found:?}"
+        );
+        let own = Tree::of(&[("crates/hsm/Cargo.toml", "[dependencies]\ncryptoki.workspace = true\n")]);
+        assert!(lower_floors_only(&own).is_empty());
     }
 
     #[test]

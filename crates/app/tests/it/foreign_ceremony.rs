@@ -269,6 +269,61 @@ fn a_whole_hierarchy_in_a_token() {
 }
 
 #[test]
+fn an_authority_begins_with_the_keys_of_two_ceremonies() {
+    let scene = Scene::new("ceremony-begin", Kind::Token);
+    let folder = scene.hsm.folder();
+    fs::create_dir_all(folder.join("jpki_authority")).unwrap();
+    for kind in ["auth", "sign"] {
+        let name = format!("{kind}-ca");
+        let make = format!(
+            "[make.root]\ndays = 3652\n\
+             profile = {{ jpki-{kind} = {{ organization = \"JPKI-EMULATED\", operator = \"KAZASU TEST\" }} }}\n\
+             key = {{ algorithm = \"rsa-2048\", place = {} }}\n",
+            scene.places(&name).0
+        );
+        scene.hold(&name, &make);
+        let made = folder.join(format!("{name}.out/certificate.pem"));
+        fs::copy(made, folder.join(format!("jpki_authority/{name}.pem"))).unwrap();
+    }
+    // The sample, with this token in the specimen's place.
+    let sample = include_str!("../../../../samples/jpki_authority_pkcs11.toml");
+    let text = sample
+        .replace("/usr/lib/softhsm/libsofthsm2.so", SoftHsm::module().to_str().unwrap())
+        .replace("token = \"kazasu\"", &format!("token = \"{TOKEN}\""))
+        .replace("\"jpki_authority/pin\"", "\"pin\"");
+    fs::write(folder.join("authority.toml"), text).unwrap();
+    let ran = scene.kazasu(&["pki", "begin", "--config", "authority.toml", "--json"]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    let mut command = scene.hsm.command("openssl");
+    let der = command
+        .args(["x509", "-in", "auth-ca.out/certificate.pem", "-outform", "DER"])
+        .output()
+        .unwrap()
+        .stdout;
+    assert_eq!(ran.json()["auth_ca_sha256"], jpki_authority::ceremony::sha256_hex(&der));
+    let (_, said) = scene.hsm.pkcs11_tool(&["--list-objects", "--type", "privkey"]);
+    assert_eq!(said.matches("never extractable").count(), 2, "{said}");
+    // Once and not again; and not with a token that is not there.
+    let ran = scene.kazasu(&["pki", "begin", "--config", "authority.toml", "--json"]);
+    assert_eq!(
+        (ran.code, ran.json()["problem"]["code"].as_str()),
+        (Some(1), Some("ceremony_refused")),
+        "{ran:#?}"
+    );
+    let text = fs::read_to_string(folder.join("authority.toml")).unwrap();
+    fs::write(folder.join("authority.toml"), text.replace(TOKEN, "elsewhere")).unwrap();
+    let ran = scene.kazasu(&["pki", "begin", "--config", "authority.toml", "--json"]);
+    assert_eq!(
+        (ran.code, ran.json()["problem"]["code"].as_str()),
+        (Some(1), Some("key_place_refused")),
+        "{ran:#?}"
+    );
+    assert!(ran.out.contains("no token labelled `elsewhere`"), "{}", ran.out);
+    let ran = scene.kazasu(&["pki", "begin", "--config", "nowhere.toml"]);
+    assert!(ran.code == Some(1) && ran.out.contains("input_unusable"), "{ran:#?}");
+}
+
+#[test]
 fn nothing_is_made_alone_and_a_change_is_told() {
     let scene = Scene::new("ceremony-alone", Kind::Files);
     let make = format!(
