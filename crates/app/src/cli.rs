@@ -203,6 +203,9 @@ Examples:
 Keys that a ceremony made are taken if the config names their places and their certificates are in public_dir,
 as auth-ca.pem and sign-ca.pem. Nothing is overwritten. Then: kazasu serve jpki_authority --config FILE")]
     Begin(crate::pki_commands::begin::BeginArgs),
+    /// Ask an OCSP responder about a certificate, and judge its answer (RFC 6960, RFC 9654, RFC 5019).
+    #[command(after_help = crate::pki_commands::ocsp::OCSP_EXAMPLES)]
+    Ocsp(Box<crate::pki_commands::ocsp::OcspArgs>),
     /// Card-verifiable certificates of profile `eac` (BSI TR-03110).
     Cvc {
         /// What to do with them.

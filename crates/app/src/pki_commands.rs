@@ -4,4 +4,5 @@ pub(crate) mod begin;
 pub(crate) mod ceremony;
 pub(crate) mod cvc;
 pub(crate) mod office;
+pub(crate) mod ocsp;
 pub(crate) mod validate;

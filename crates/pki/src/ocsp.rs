@@ -5,11 +5,13 @@
 //! |---|---|
 //! | [`request`] | a strict reader of requests, and a writer for those who ask |
 //! | [`response`] | [`response::OcspDelegate`], which signs answers, and the refusals that nobody signs |
+//! | [`ask`] | a relying party's question, and its judgement on the bytes that came back |
 //! | [`OcspResponse`] | a response as a relying party got it, read and not yet believed |
 //!
 //! Issuers are named by hashes (RFC 6960 §4.1.1). SHA-1 is one of them, because every client in the
 //! field uses it there; it names an issuer among the few that are served, and protects nothing.
 
+pub mod ask;
 pub(crate) mod read;
 pub mod request;
 pub mod response;

@@ -15,11 +15,12 @@
 //! | [`policy`] | §6.1.3 (d) to (f) in the form of RFC 9618 |
 //! | [`name_constraints`], `names` | §4.2.1.10, §7.1 |
 //! | `conformance`, [`profile`] | §4: what issuers must not do; what a certificate must be for |
-//! | `status`, `crl`, `ocsp` | §6.3 and RFC 6960 |
+//! | `status`, `crl`, `ocsp`, `asked` | §6.3 and RFC 6960 |
 //! | [`error`] | which certificate, which rule, what was found |
 //! | [`evidence`], [`problem`] | evidence for those who answer |
 
 pub mod anchor;
+pub(crate) mod asked;
 mod build;
 mod conformance;
 mod crl;

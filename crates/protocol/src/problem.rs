@@ -29,6 +29,10 @@ pub enum Culprit {
     Insurer,
     /// The command line that was typed.
     Operator,
+    /// An authority: its responder or its lists.
+    Authority,
+    /// A document, its signature, or the certificate behind it.
+    Document,
 }
 
 macro_rules! codes {
@@ -210,6 +214,52 @@ codes! {
     InstitutionNotAccredited = "institution_not_accredited",
     /// The audit has a hole, or a line was changed.
     AuditBroken = "audit_broken",
+    /// Nobody answers at the OCSP responder's address.
+    ResponderUnreachable = "responder_unreachable",
+    /// The OCSP responder did not answer in time.
+    ResponderTooSlow = "responder_too_slow",
+    /// What came back from the OCSP responder is no OCSP response.
+    ResponderAnswerUnreadable = "responder_answer_unreadable",
+    /// The OCSP responder says tryLater or internalError.
+    ResponderBusy = "responder_busy",
+    /// The OCSP responder does not answer this request.
+    ResponderRefuses = "responder_refuses",
+    /// The OCSP answer is about another certificate.
+    ResponderAnswerForAnother = "responder_answer_for_another",
+    /// An OCSP answer made for another request, or older than one already seen.
+    ResponderAnswerReplayed = "responder_answer_replayed",
+    /// The OCSP answer does not repeat the nonce, and one was required.
+    ResponderAnswerWithoutNonce = "responder_answer_without_nonce",
+    /// The signer of the OCSP answer may not answer for the issuer.
+    ResponderNotAuthorized = "responder_not_authorized",
+    /// The OCSP answer is past its time.
+    ResponderAnswerTooOld = "responder_answer_too_old",
+    /// The OCSP answer is dated ahead of this machine's clock.
+    ResponderAnswerFromFuture = "responder_answer_from_future",
+    /// The OCSP responder does not know the certificate.
+    ResponderDoesNotKnow = "responder_does_not_know",
+    /// The OCSP responder says revoked or on hold.
+    CertificateStatusRefused = "certificate_status_refused",
+    /// A file is no signature of a form that is read here.
+    DocumentSignatureUnreadable = "document_signature_unreadable",
+    /// The document is not the one that was signed.
+    DocumentChanged = "document_changed",
+    /// The signature is not by the certificate's key, or its attributes do not hold.
+    DocumentSignatureInvalid = "document_signature_invalid",
+    /// A digest or algorithm that is not accepted.
+    DocumentSignatureWeak = "document_signature_weak",
+    /// The signer's certificate is not there.
+    DocumentSignerMissing = "document_signer_missing",
+    /// The signer's certificate is not valid for this at the time asked about.
+    DocumentSignerNotValid = "document_signer_not_valid",
+    /// The signer's certificate is revoked.
+    DocumentSignerRevoked = "document_signer_revoked",
+    /// The signer's certificate is on hold.
+    DocumentSignerOnHold = "document_signer_on_hold",
+    /// Nothing usable is known about the revocation of the signer's certificate.
+    DocumentSignerStatusUnknown = "document_signer_status_unknown",
+    /// A revocation list older than the one that what is kept rests on.
+    RevocationListOlderThanKept = "revocation_list_older_than_kept",
     /// A flow or an option that is not built yet.
     NotBuiltYet = "not_built_yet",
 }

@@ -3,6 +3,8 @@
 //! `title` is what the receptionist reads first; `vendor` is for whoever maintains the clinic's
 //! system; `action` says what to do now.
 
+mod relying_party;
+
 use crate::problem::{Culprit, ProblemCode};
 use crate::problem_catalogue_authority as authority;
 use crate::problem_catalogue_keys as keys;
@@ -762,6 +764,29 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::ApprovalRefused => authority::APPROVAL_REFUSED,
         ProblemCode::InstitutionNotAccredited => authority::INSTITUTION_NOT_ACCREDITED,
         ProblemCode::AuditBroken => authority::AUDIT_BROKEN,
+        ProblemCode::ResponderUnreachable => relying_party::RESPONDER_UNREACHABLE,
+        ProblemCode::ResponderTooSlow => relying_party::RESPONDER_TOO_SLOW,
+        ProblemCode::ResponderAnswerUnreadable => relying_party::RESPONDER_ANSWER_UNREADABLE,
+        ProblemCode::ResponderBusy => relying_party::RESPONDER_BUSY,
+        ProblemCode::ResponderRefuses => relying_party::RESPONDER_REFUSES,
+        ProblemCode::ResponderAnswerForAnother => relying_party::RESPONDER_ANSWER_FOR_ANOTHER,
+        ProblemCode::ResponderAnswerReplayed => relying_party::RESPONDER_ANSWER_REPLAYED,
+        ProblemCode::ResponderAnswerWithoutNonce => relying_party::RESPONDER_ANSWER_WITHOUT_NONCE,
+        ProblemCode::ResponderNotAuthorized => relying_party::RESPONDER_NOT_AUTHORIZED,
+        ProblemCode::ResponderAnswerTooOld => relying_party::RESPONDER_ANSWER_TOO_OLD,
+        ProblemCode::ResponderAnswerFromFuture => relying_party::RESPONDER_ANSWER_FROM_FUTURE,
+        ProblemCode::ResponderDoesNotKnow => relying_party::RESPONDER_DOES_NOT_KNOW,
+        ProblemCode::CertificateStatusRefused => relying_party::CERTIFICATE_STATUS_REFUSED,
+        ProblemCode::DocumentSignatureUnreadable => relying_party::DOCUMENT_SIGNATURE_UNREADABLE,
+        ProblemCode::DocumentChanged => relying_party::DOCUMENT_CHANGED,
+        ProblemCode::DocumentSignatureInvalid => relying_party::DOCUMENT_SIGNATURE_INVALID,
+        ProblemCode::DocumentSignatureWeak => relying_party::DOCUMENT_SIGNATURE_WEAK,
+        ProblemCode::DocumentSignerMissing => relying_party::DOCUMENT_SIGNER_MISSING,
+        ProblemCode::DocumentSignerNotValid => relying_party::DOCUMENT_SIGNER_NOT_VALID,
+        ProblemCode::DocumentSignerRevoked => relying_party::DOCUMENT_SIGNER_REVOKED,
+        ProblemCode::DocumentSignerOnHold => relying_party::DOCUMENT_SIGNER_ON_HOLD,
+        ProblemCode::DocumentSignerStatusUnknown => relying_party::DOCUMENT_SIGNER_STATUS_UNKNOWN,
+        ProblemCode::RevocationListOlderThanKept => relying_party::REVOCATION_LIST_OLDER_THAN_KEPT,
         ProblemCode::NotBuiltYet => Entry {
             status: 501,
             culprit: Culprit::Platform,

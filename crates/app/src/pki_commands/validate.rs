@@ -1,8 +1,8 @@
 //! `kazasu pki validate`: anybody's certificates, lists and responses against [`pki::validate()`].
 
-mod files;
+pub(super) mod files;
 mod report;
-mod words;
+pub(super) mod words;
 
 use crate::cli::Common;
 use crate::output::Exit;
@@ -132,7 +132,7 @@ fn nonce(text: &str) -> Result<Nonce, String> {
     hex::decode(text).map(Nonce).map_err(|error| error.to_string())
 }
 
-fn instant(text: &str) -> Result<UnixSeconds, String> {
+pub(super) fn instant(text: &str) -> Result<UnixSeconds, String> {
     let seconds = match text.parse::<i64>() {
         Ok(seconds) => seconds,
         // Whole seconds, as certificates count them: a fraction is cut off, not rounded.
@@ -145,7 +145,7 @@ fn identifier(text: &str) -> Result<ObjectIdentifier, String> {
     ObjectIdentifier::new(text).map_err(|error| error.to_string())
 }
 
-fn profile(text: &str) -> Result<Profile, String> {
+pub(super) fn profile(text: &str) -> Result<Profile, String> {
     Profile::from_name(text)
         .ok_or_else(|| format!("one of {}", Profile::ALL.map(|profile| profile.as_str()).join(", ")))
 }

@@ -19,7 +19,7 @@ use error::{Complaint, in_words};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{ACCEPT, CONTENT_TYPE, DATE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -76,6 +76,8 @@ pub struct Reply {
     pub status: u16,
     /// Content type; empty if none was sent.
     pub content_type: String,
+    /// The `Date` header, RFC 9110 §6.6.1: the server's clock, and nobody's signature; empty if none was sent.
+    pub date: String,
     /// The whole body.
     pub body: Bytes,
     /// Bytes written to the socket for this request: TLS records included, handshake not.
@@ -446,12 +448,11 @@ impl Client {
 
     async fn collect(&self, response: Response<Incoming>) -> Result<Reply, ClientError> {
         let status = response.status().as_u16();
-        let content_type = response
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_owned();
+        let header = |name| {
+            let value: Option<&HeaderValue> = response.headers().get(name);
+            value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        };
+        let (content_type, date) = (header(CONTENT_TYPE), header(DATE));
         let limit_bytes = self.limits.reply_bytes_max;
         let body = Limited::new(response.into_body(), limit_bytes)
             .collect()
@@ -464,7 +465,7 @@ impl Client {
                 }
             })?
             .to_bytes();
-        Ok(Reply { status, content_type, body, bytes_out: 0, bytes_in: 0 })
+        Ok(Reply { status, content_type, date, body, bytes_out: 0, bytes_in: 0 })
     }
 
     fn timed_out(&self, waiting_for: &'static str, limit: Duration) -> ClientError {

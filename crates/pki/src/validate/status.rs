@@ -77,11 +77,7 @@ impl Freshness {
             return Age::Future(UnknownCause::FromTheFuture { ahead_seconds });
         }
         let age_seconds = at.since(this);
-        let own = match next_update {
-            Some(next) => next.saturating_unix().since(this).saturating_add(self.clock_tolerance_seconds),
-            None => self.age_seconds_max_without_next_update,
-        };
-        let limit_seconds = own.min(self.age_seconds_max);
+        let limit_seconds = self.limit_seconds(this_update, next_update);
         // A nextUpdate before thisUpdate has passed, whatever the age.
         let is_past =
             next_update.is_some_and(|next| at.since(next.saturating_unix()) > self.clock_tolerance_seconds);

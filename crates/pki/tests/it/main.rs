@@ -12,6 +12,7 @@ mod asked;
 mod differ;
 mod differ_lists;
 mod foreign_openssl;
+mod asking;
 mod forge;
 mod lists;
 mod paths;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// What a file should hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(in crate::pki_commands) enum Kind {
     Certificate,
     List,
     Response,
@@ -24,17 +24,17 @@ impl Kind {
 
 /// One object and where it came from.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(in crate::pki_commands) struct Input {
     /// File, and the number of the block if there are several.
-    pub(super) name: String,
+    pub(in crate::pki_commands) name: String,
     /// What should be its DER.
-    pub(super) der: Vec<u8>,
+    pub(in crate::pki_commands) der: Vec<u8>,
     /// Why there is none, if the file says it is text and the text is not what it should be.
-    pub(super) problem: Option<String>,
+    pub(in crate::pki_commands) problem: Option<String>,
 }
 
 /// Every object of every file.
-pub(super) fn read_all(paths: &[PathBuf], kind: Kind) -> Result<Vec<Input>, String> {
+pub(in crate::pki_commands) fn read_all(paths: &[PathBuf], kind: Kind) -> Result<Vec<Input>, String> {
     let mut inputs = Vec::new();
     for path in paths {
         let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;

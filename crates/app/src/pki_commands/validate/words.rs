@@ -12,7 +12,7 @@ pub(super) const EMPTY_CHAIN: (&str, &str) =
     ("--chain に証明書がありません", "there is no certificate in --chain");
 
 /// Both languages.
-pub(super) fn explain(error: &PathError, no_anchor_at_all: bool) -> (String, String) {
+pub(in crate::pki_commands) fn explain(error: &PathError, no_anchor_at_all: bool) -> (String, String) {
     if no_anchor_at_all && matches!(error.fault, Fault::NoIssuer | Fault::NoAnchor) {
         let ja = "信頼する証明書として使えるものが --trust にありません";
         return (ja.to_owned(), "no certificate in --trust can be used as a trusted one".to_owned());
