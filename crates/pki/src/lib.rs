@@ -14,8 +14,9 @@
 //! | [`request`] | an authority's request to be certified (PKCS#10) |
 //! | [`lint`] | what is wrong with a certificate or list, before it is signed |
 //! | [`revocation`], [`crl`] | reasons, revocation lists, [`crl::RevocationIndex`] |
-//! | [`ocsp`] | online status: requests read, responses signed |
+//! | [`ocsp`] | online status: requests read, responses signed; a responder asked, its answer judged |
 //! | [`validate`] | certificate → [`validate::PathGood`] → [`validate::CertificateGood`] |
+//! | [`cms`] | signatures on documents: detached CMS and bare ones, verified and made |
 //! | [`pem`] | RFC 7468 text |
 //!
 //! Invariants:
@@ -27,6 +28,7 @@
 
 pub mod asn1;
 pub mod certificate;
+pub mod cms;
 pub mod crl;
 pub mod extension;
 pub mod general_name;

@@ -54,6 +54,19 @@ oids! {
     ED25519 = "1.3.101.112";
 
 
+    /// id-data, RFC 5652 §4.
+    CMS_DATA = "1.2.840.113549.1.7.1";
+    /// id-signedData, RFC 5652 §5.1.
+    CMS_SIGNED_DATA = "1.2.840.113549.1.7.2";
+    /// id-contentType, RFC 5652 §11.1.
+    CONTENT_TYPE = "1.2.840.113549.1.9.3";
+    /// id-messageDigest, RFC 5652 §11.2.
+    MESSAGE_DIGEST = "1.2.840.113549.1.9.4";
+    /// id-signingTime, RFC 5652 §11.3.
+    SIGNING_TIME = "1.2.840.113549.1.9.5";
+    /// id-aa-signingCertificateV2, RFC 5035 §3.
+    SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47";
+
     /// commonName, X.520.
     COMMON_NAME = "2.5.4.3";
     /// serialNumber of a subject (not of a certificate), X.520.

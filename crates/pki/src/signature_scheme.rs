@@ -41,7 +41,7 @@ impl SignatureDigest {
         }
     }
 
-    fn of(identifier: &[u8]) -> Option<Self> {
+    pub(crate) fn of(identifier: &[u8]) -> Option<Self> {
         [
             (oid::SHA1, Self::Sha1),
             (oid::SHA256, Self::Sha256),

@@ -19,13 +19,18 @@ mod fixture;
 mod foreign_ceremony;
 mod foreign_hpki;
 mod foreign_myna_card;
+mod foreign_ocsp;
 mod foreign_opensc;
 mod foreign_operators;
 mod foreign_readers;
+#[path = "../../../pki/tests/it/forge.rs"]
+#[expect(dead_code, reason = "the other crate's tests say more with it")]
+mod forge;
 mod load_smoke;
 #[path = "../../../card_io/tests/it/pcscd.rs"]
 mod pcscd;
 mod pki_commands;
+mod pki_ocsp;
 mod pki_validate;
 mod platform_certificates;
 mod platform_edge;
@@ -33,6 +38,7 @@ mod real_card;
 #[expect(dead_code, reason = "the token's own tests use more of it")]
 #[path = "../../../hsm/tests/it/softhsm.rs"]
 mod softhsm;
+mod responder;
 mod specimen_card;
 mod touches;
 mod town;

@@ -13,6 +13,7 @@ mod differ;
 mod differ_lists;
 mod foreign_openssl;
 mod asking;
+mod documents;
 mod forge;
 mod lists;
 mod paths;
