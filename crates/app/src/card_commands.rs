@@ -75,7 +75,7 @@ fn lines_of_stdin() -> anyhow::Result<Vec<Zeroizing<String>>> {
 }
 
 /// The first line of standard input: a PIN or password.
-fn secret_of_stdin() -> anyhow::Result<Zeroizing<String>> {
+pub(crate) fn secret_of_stdin() -> anyhow::Result<Zeroizing<String>> {
     let mut line = Zeroizing::new(String::new());
     std::io::stdin().lock().read_line(&mut line).context("reading standard input")?;
     let kept = line.trim_end_matches(['\r', '\n']).len();

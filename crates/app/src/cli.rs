@@ -206,6 +206,12 @@ as auth-ca.pem and sign-ca.pem. Nothing is overwritten. Then: kazasu serve jpki_
     /// Ask an OCSP responder about a certificate, and judge its answer (RFC 6960, RFC 9654, RFC 5019).
     #[command(after_help = crate::pki_commands::ocsp::OCSP_EXAMPLES)]
     Ocsp(Box<crate::pki_commands::ocsp::OcspArgs>),
+    /// Signatures on documents: made with a card, verified with the signature certificate (RFC 5652).
+    Cms {
+        /// What to do.
+        #[command(subcommand)]
+        command: crate::pki_commands::cms::CmsCommand,
+    },
     /// Card-verifiable certificates of profile `eac` (BSI TR-03110).
     Cvc {
         /// What to do with them.

@@ -8,11 +8,13 @@ use super::Refusal;
 use super::trace_file::TraceFile;
 use crate::cli::{ReaderArgs, TraceArgs};
 use anyhow::Context as _;
+use card::EmulatedCard;
 use card::dialogue::card_status::{self, CardStatus, ReadStatus, TriesLeft};
 use card::dialogue::pin_sign::{self, PinProtected, PinSign};
 use card::dialogue::read_certificates::{self, CertificateFile, ReadCertificates};
 use card::dialogue::{DialogueError, Exchange};
-use card_io::{CardChannel, PcscReader, Reader as _, ReaderError, RecordedChannel};
+use card_io::{CardChannel, InProcessChannel, PcscReader, Reader as _, ReaderError, RecordedChannel};
+use chassis::entropy::SystemEntropy;
 use protocol::problem::{Problem, ProblemCode};
 use std::time::Duration;
 use terminal::check_in::CardKind;
@@ -75,6 +77,16 @@ impl CardAtReader {
             return Err(Refusal::new(ProblemCode::CardOfOtherKind, format!("{kind:?}")).into());
         }
         Ok(Self { channel, reader, record })
+    }
+
+    /// An emulated card in this process, as if it lay in a reader of its own.
+    pub(crate) fn emulated(card: Box<dyn EmulatedCard>, name: &str) -> anyhow::Result<Self> {
+        let mut channel = InProcessChannel::new(card, Box::new(SystemEntropy));
+        let kind = terminal::touch::recognise(&mut channel, &mut Tally::default()).map_err(Refusal::from)?;
+        if kind != CardKind::MyNumberCard {
+            return Err(Refusal::new(ProblemCode::CardOfOtherKind, format!("{kind:?}")).into());
+        }
+        Ok(Self { channel: Box::new(channel), reader: name.to_owned(), record: None })
     }
 
     /// Lets the card go, without power, and says whether its record is whole.

@@ -9,6 +9,7 @@ pub(in crate::pki_commands) enum Kind {
     Certificate,
     List,
     Response,
+    SignedData,
 }
 
 impl Kind {
@@ -18,6 +19,7 @@ impl Kind {
             Self::Certificate => &["CERTIFICATE", "X509 CERTIFICATE"],
             Self::List => &["X509 CRL", "CRL"],
             Self::Response => &["OCSP RESPONSE"],
+            Self::SignedData => &["CMS", "PKCS7"],
         }
     }
 }
