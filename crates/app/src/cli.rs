@@ -212,6 +212,9 @@ as auth-ca.pem and sign-ca.pem. Nothing is overwritten. Then: kazasu serve jpki_
         #[command(subcommand)]
         command: crate::pki_commands::cms::CmsCommand,
     },
+    /// Has anything changed about the certificates that are kept?
+    #[command(after_help = crate::pki_commands::changes::CHANGES_EXAMPLES)]
+    Changes(Box<crate::pki_commands::changes::ChangesArgs>),
     /// Card-verifiable certificates of profile `eac` (BSI TR-03110).
     Cvc {
         /// What to do with them.

@@ -79,6 +79,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Pki { command: PkiCommand::Begin(args) } => pki_commands::begin::run(&args),
         Command::Pki { command: PkiCommand::Ocsp(args) } => pki_commands::ocsp::run(&args).await,
         Command::Pki { command: PkiCommand::Cms { command } } => pki_commands::cms::run(&command),
+        Command::Pki { command: PkiCommand::Changes(args) } => pki_commands::changes::run(&args),
         Command::Pki { command: PkiCommand::Cvc { command } } => pki_commands::cvc::run(&command),
         Command::Doctor(args) => doctor::doctor(args).await,
         Command::Load(args) => load::load(args).await,

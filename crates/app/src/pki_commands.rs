@@ -2,6 +2,7 @@
 
 pub(crate) mod begin;
 pub(crate) mod ceremony;
+pub(crate) mod changes;
 pub(crate) mod cms;
 pub(crate) mod cvc;
 pub(crate) mod office;

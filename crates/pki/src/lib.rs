@@ -17,6 +17,7 @@
 //! | [`ocsp`] | online status: requests read, responses signed; a responder asked, its answer judged |
 //! | [`validate`] | certificate → [`validate::PathGood`] → [`validate::CertificateGood`] |
 //! | [`cms`] | signatures on documents: detached CMS and bare ones, verified and made |
+//! | [`watch`] | what has changed about certificates that are kept |
 //! | [`pem`] | RFC 7468 text |
 //!
 //! Invariants:
@@ -47,6 +48,7 @@ pub mod serial;
 pub mod signature_scheme;
 pub mod signer;
 pub mod validate;
+pub mod watch;
 
 #[cfg(test)]
 mod testing;

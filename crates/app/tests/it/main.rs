@@ -17,12 +17,14 @@ mod cards;
 mod doctor;
 mod fixture;
 mod foreign_ceremony;
+mod foreign_cms;
 mod foreign_hpki;
 mod foreign_myna_card;
 mod foreign_ocsp;
 mod foreign_opensc;
 mod foreign_operators;
 mod foreign_readers;
+mod foreign_relying_party;
 #[path = "../../../pki/tests/it/forge.rs"]
 #[expect(dead_code, reason = "the other crate's tests say more with it")]
 mod forge;

@@ -26,3 +26,4 @@ mod served;
 mod softhsm;
 mod store;
 mod town;
+mod watching;

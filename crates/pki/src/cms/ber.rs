@@ -1,13 +1,16 @@
 //! Indefinite lengths (X.690 §8.1.3.6): RFC 5652 allows BER, and signers that stream write the outer
 //! wrappers so, because they do not know the length yet.
 //!
-//! They are made definite here, and everything else is left as it is for the strict reader: the signed
-//! attributes and certificates, which must be DER, are never touched.
+//! They are made definite here, and the content, which comes in pieces (X.690 §8.7.3), is put together.
+//! Everything else is left as it is for the strict reader: the signed attributes and certificates, which
+//! must be DER, are never touched.
 
 use crate::asn1::read::{Malformed, Reader, Tlv};
-use crate::asn1::write;
+use crate::asn1::{tag, write};
 use std::borrow::Cow;
 
+/// An OCTET STRING in pieces.
+const PIECES: u8 = tag::OCTET_STRING | 0x20;
 /// Wrappers inside wrappers. SignedData has eight, counted to where DER begins.
 const DEPTH_MAX: usize = 16;
 
@@ -52,9 +55,16 @@ fn element(rest: &mut &[u8], input: &[u8], depth: usize) -> Result<Vec<u8>, Malf
         match *rest {
             [0, 0, after @ ..] => {
                 *rest = after;
-                return Ok(write::tlv(*tag, &content));
+                let tag = if *tag == PIECES { tag::OCTET_STRING } else { *tag };
+                return Ok(write::tlv(tag, &content));
             }
             [] => return Err(fault(input, rest)),
+            _ if *tag == PIECES => {
+                let at = fault(input, rest);
+                let piece = self::element(rest, input, depth + 1)?;
+                let piece = Reader::new(&piece).expect(tag::OCTET_STRING, "piece of content");
+                content.extend_from_slice(piece.map_err(|_| at)?.content);
+            }
             _ => content.extend(self::element(rest, input, depth + 1)?),
         }
     }
@@ -79,6 +89,14 @@ mod tests {
         // What has a definite length is not looked into.
         let kept = [0x30, 0x80, 0x30, 4, 0x30, 0x80, 0, 0, 0, 0];
         assert_eq!(definite(&kept).unwrap().as_ref(), [0x30, 6, 0x30, 4, 0x30, 0x80, 0, 0]);
+    }
+
+    #[test]
+    fn content_in_pieces_is_put_together() {
+        let input = [0xA0, 0x80, 0x24, 0x80, 4, 2, 1, 2, 0x24, 0x80, 4, 1, 3, 0, 0, 4, 0, 0, 0, 0, 0];
+        assert_eq!(definite(&input).unwrap().as_ref(), [0xA0, 5, 4, 3, 1, 2, 3]);
+        let other = [0xA0, 0x80, 0x24, 0x80, 4, 1, 1, 2, 1, 2, 0, 0, 0, 0];
+        assert_eq!(definite(&other).unwrap_err().offset, 7);
     }
 
     #[test]

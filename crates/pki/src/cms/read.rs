@@ -1,4 +1,4 @@
-//! Reading a detached SignedData: RFC 5652 §5. Strict, and nothing decided: what an algorithm or an
+//! Reading a SignedData: RFC 5652 §5. Strict, and nothing decided: what an algorithm or an
 //! attribute is worth is [`super::verify`]'s business.
 
 use crate::asn1::read::{Malformed, Reader, Tlv};
@@ -24,10 +24,6 @@ pub enum CmsProblem {
     /// Another content type than id-signedData: RFC 5652 §4, §6 and others.
     #[error("content type {0} is not id-signedData")]
     NotSignedData(String),
-    /// The content is inside. A document and its signature are two files here, so that nobody has to ask
-    /// which of two contents was signed.
-    #[error("the signed content is inside the signature, not detached")]
-    EmbeddedContent,
     /// What is signed is of another type than id-data: a time stamp, for example.
     #[error("the signed content is of type {0}, not id-data")]
     OtherContentType(String),
@@ -95,9 +91,10 @@ pub(super) struct SignerInfo<'a> {
     pub(super) signature: &'a [u8],
 }
 
-/// A detached SignedData, read and not yet believed: RFC 5652 §5.1.
+/// A SignedData, read and not yet believed: RFC 5652 §5.1.
 #[derive(Clone, Debug)]
 pub struct SignedData<'a> {
+    content: Option<&'a [u8]>,
     certificates: Vec<&'a [u8]>,
     lists: Vec<&'a [u8]>,
     pub(super) signers: Vec<SignerInfo<'a>>,
@@ -128,13 +125,13 @@ impl<'a> SignedData<'a> {
         each(&digests, "digestAlgorithms", |entry| {
             if entry.tag == tag::SEQUENCE { Ok(()) } else { Err(entry.malformed("digestAlgorithms").into()) }
         })?;
-        read_content(&fields.expect(tag::SEQUENCE, "encapContentInfo")?)?;
+        let content = read_content(&fields.expect(tag::SEQUENCE, "encapContentInfo")?)?;
         let certificates = fields.optional(tag::context_constructed(0), "certificates")?;
         let lists = fields.optional(tag::context_constructed(1), "crls")?;
         let signers = fields.expect(tag::SET, "signerInfos")?;
         fields.finish("signedData")?;
 
-        let mut read = Self { certificates: Vec::new(), lists: Vec::new(), signers: Vec::new() };
+        let mut read = Self { content, certificates: Vec::new(), lists: Vec::new(), signers: Vec::new() };
         read.certificates = companions(certificates.as_ref(), "certificates")?;
         read.lists = companions(lists.as_ref(), "crls")?;
         each(&signers, "signerInfos", |entry| {
@@ -148,6 +145,11 @@ impl<'a> SignedData<'a> {
             return Err(CmsProblem::NoSigner);
         }
         Ok(read)
+    }
+
+    /// The content, if the signature is not detached.
+    pub const fn content(&self) -> Option<&'a [u8]> {
+        self.content
     }
 
     /// How many signed, at least 1 and at most [`SIGNERS_MAX`].
@@ -179,7 +181,7 @@ fn each<'a>(
 }
 
 /// encapContentInfo: RFC 5652 §5.2.
-fn read_content(info: &Tlv<'_>) -> Result<(), CmsProblem> {
+fn read_content<'a>(info: &Tlv<'a>) -> Result<Option<&'a [u8]>, CmsProblem> {
     let mut fields = info.inside();
     let kind = fields.object_identifier("eContentType")?;
     if kind != oid::CMS_DATA.as_bytes() {
@@ -187,7 +189,11 @@ fn read_content(info: &Tlv<'_>) -> Result<(), CmsProblem> {
     }
     let content = fields.optional(tag::context_constructed(0), "eContent")?;
     fields.finish("encapContentInfo")?;
-    if content.is_some() { Err(CmsProblem::EmbeddedContent) } else { Ok(()) }
+    let Some(wrapper) = content else { return Ok(None) };
+    let mut inside = wrapper.inside();
+    let octets = inside.expect(tag::OCTET_STRING, "eContent")?;
+    inside.finish("eContent")?;
+    Ok(Some(octets.content))
 }
 
 /// Certificates and lists of the usual form; others (RFC 5652 §10.2.1, §10.2.2) are left lying.

@@ -57,6 +57,9 @@ pub enum SignatureFault {
     /// contentType among the attributes is not what is signed.
     #[error("the attribute contentType names another type than the content's")]
     OtherContentType,
+    /// The signature is not detached, and what is inside is not the document.
+    #[error("the content inside the signature is not the document")]
+    OtherContent,
     /// messageDigest is not the digest of the document.
     #[error("the document is not the one that was signed: its digest is not messageDigest")]
     Changed,
@@ -156,7 +159,8 @@ impl DocumentSignatureGood {
     }
 }
 
-/// Verifies every signature on a document; the outcomes are in the order of the signers. Certificates and
+/// Verifies every signature on a document; the outcomes are in the order of the signers. Where the signature
+/// is not detached, what is inside must be the document: nobody has to ask which of two was signed. Certificates and
 /// lists that came along go into the bag: they are of use, and nothing is trusted because it came along.
 ///
 /// Each outcome's fault is the first found in the order: algorithms, attributes, document, signature,
@@ -178,6 +182,9 @@ pub fn signed_data<'a>(
         if crate::crl::list::CertificateList::parse(der).is_ok() {
             let _readable = evidence.add_list(der);
         }
+    }
+    if signed.content().is_some_and(|content| content != document) {
+        return signed.signers.iter().map(|_| Err(SignatureFault::OtherContent)).collect();
     }
     let evidence = &*evidence;
     signed.signers.iter().map(|signer| one(signer, document, anchors, evidence, question, rule)).collect()

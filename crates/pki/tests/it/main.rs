@@ -22,3 +22,4 @@ mod policies;
 mod responses;
 mod vectors;
 mod wycheproof;
+mod watching;

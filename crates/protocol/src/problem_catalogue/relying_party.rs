@@ -208,8 +208,8 @@ pub(super) const DOCUMENT_SIGNATURE_UNREADABLE: Entry = Entry {
     culprit: Culprit::Document,
     title: ("署名として読み取れません。", "This cannot be read as a signature."),
     vendor: (
-        "分離署名の CMS SignedData (RFC 5652) か PKCS#1 の署名だけを読みます。detail に場所があります。",
-        "Detached CMS SignedData (RFC 5652) and PKCS#1 signatures are read; detail says where it fails.",
+        "CMS SignedData (RFC 5652) か PKCS#1 の署名だけを読みます。detail に場所があります。",
+        "CMS SignedData (RFC 5652) and PKCS#1 signatures are read; detail says where it fails.",
     ),
     action: ("署名のファイルを送り手に求め直してください。", "Ask the sender for the signature file again."),
 };

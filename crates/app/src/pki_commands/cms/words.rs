@@ -15,7 +15,6 @@ pub(super) fn unreadable(problem: &CmsProblem) -> Problem {
             format!("{} 番目のオクテットの {} を読めません", fault.offset, fault.what)
         }
         CmsProblem::NotSignedData(kind) => format!("SignedData ではありません ({kind})"),
-        CmsProblem::EmbeddedContent => "文書が署名の中に入っています。分離署名にしてください".to_owned(),
         CmsProblem::OtherContentType(kind) => {
             format!("署名された内容の種類が id-data ではありません ({kind})")
         }
@@ -56,6 +55,9 @@ pub(super) fn fault(fault: &SignatureFault) -> Problem {
             ProblemCode::DocumentSignatureInvalid,
             "署名属性の contentType が内容の種類と違います".to_owned(),
         ),
+        SignatureFault::OtherContent => {
+            (ProblemCode::DocumentChanged, "署名の中の内容が文書と違います".to_owned())
+        }
         SignatureFault::Changed => {
             (ProblemCode::DocumentChanged, "messageDigest が文書のものと違います".to_owned())
         }
