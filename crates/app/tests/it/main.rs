@@ -31,6 +31,7 @@ mod forge;
 mod load_smoke;
 #[path = "../../../card_io/tests/it/pcscd.rs"]
 mod pcscd;
+mod pki_changes;
 mod pki_commands;
 mod pki_ocsp;
 mod pki_validate;

@@ -15,6 +15,7 @@ mod foreign_openssl;
 mod asking;
 mod documents;
 mod forge;
+mod fuzz_documents;
 mod lists;
 mod paths;
 mod pkits;
