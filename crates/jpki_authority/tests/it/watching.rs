@@ -61,17 +61,20 @@ const fn at(step: usize) -> UnixSeconds {
     NOW.plus(100 * (step as u64 + 1))
 }
 
+/// Lists of one kind, by name.
+type Lists = Vec<(ListName, Vec<u8>)>;
+
 /// An authority, a card for each story, and what it published at each step.
 struct Told {
     cards: Vec<PersonCertificates>,
     anchors: Vec<TrustAnchor>,
     /// Lists by step and kind: file name and DER.
-    lists: Vec<[Vec<(ListName, Vec<u8>)>; 2]>,
+    lists: Vec<[Lists; 2]>,
     /// OCSP words by step, source, story and kind.
     answers: Vec<Vec<(&'static str, usize, CertificateKind, Word)>>,
 }
 
-fn published(authority: &Authority, kind: CertificateKind) -> Vec<(ListName, Vec<u8>)> {
+fn published(authority: &Authority, kind: CertificateKind) -> Lists {
     let scopes = std::iter::once(ListScope::Everything).chain((0..SHARDS).map(ListScope::Shard));
     let names =
         scopes.flat_map(|scope| [ListForm::Complete, ListForm::Delta].map(|form| ListName { scope, form }));

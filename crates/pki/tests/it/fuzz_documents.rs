@@ -82,7 +82,7 @@ fn whatever_is_no_signature_is_refused_cheaply() {
             done += 1;
         }
     }
-    let mut seeded = Seeded::new(0x636D_73);
+    let mut seeded = Seeded::new(0x0063_6D73);
     while done < EXECUTIONS {
         execute(&mutate(&mut seeded, &corpus));
         done += 1;

@@ -72,7 +72,7 @@ fn question(args: &CmsVerifyArgs) -> Question {
     }
 }
 
-type Outcomes = Result<Vec<Result<DocumentSignatureGood, Problem>>, Problem>;
+type Outcomes = Result<Vec<Result<DocumentSignatureGood, Box<Problem>>>, Box<Problem>>;
 
 pub(super) fn run(args: &CmsVerifyArgs) -> anyhow::Result<Exit> {
     let inputs = match Inputs::read(args) {
@@ -124,17 +124,17 @@ fn outcomes(
         let (document, digest) = (&inputs.document, args.digest.into());
         let outcome =
             verify::bare(document, &inputs.signature, signer, digest, &anchors, &evidence, question);
-        return Ok(vec![outcome.map_err(|fault| words::fault(&fault))]);
+        return Ok(vec![outcome.map_err(|fault| Box::new(words::fault(&fault)))]);
     }
-    let der = ber::definite(&inputs.signature).map_err(|fault| words::unreadable(&fault.into()))?;
-    let signed = SignedData::parse(&der).map_err(|problem| words::unreadable(&problem))?;
+    let der = ber::definite(&inputs.signature).map_err(|fault| Box::new(words::unreadable(&fault.into())))?;
+    let signed = SignedData::parse(&der).map_err(|problem| Box::new(words::unreadable(&problem)))?;
     let rule = if args.require_signing_certificate {
         SigningCertificateRule::Required
     } else {
         SigningCertificateRule::IfPresent
     };
     let outcomes = verify::signed_data(&signed, &inputs.document, &anchors, &mut evidence, question, rule);
-    Ok(outcomes.into_iter().map(|outcome| outcome.map_err(|fault| words::fault(&fault))).collect())
+    Ok(outcomes.into_iter().map(|outcome| outcome.map_err(|fault| Box::new(words::fault(&fault)))).collect())
 }
 
 fn told(outcomes: &Outcomes, valid: bool, question: &Question, ignored: &[String]) -> Value {
