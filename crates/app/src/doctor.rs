@@ -2,6 +2,8 @@
 //! what to do about what is not. It changes nothing; one small file is written to time the disk, and
 //! removed. Serials, names and keys are never printed: files, rooms and numbers of days are.
 
+mod office;
+
 use crate::cli::CommonArgs;
 use crate::output::Exit;
 use crate::touch::{no_town, refuse};
@@ -176,6 +178,7 @@ async fn examine(town: &Town) -> Vec<Finding> {
     ] {
         findings.push(revocation_list(town, name, url, anchor, now).await);
     }
+    findings.extend(office::examine(town));
     findings.extend(clock(town).await);
     findings.push(disk(town));
     findings.extend(readers(town).await);
@@ -356,6 +359,9 @@ fn certificates(town: &Town, now: UnixSeconds) -> Vec<Finding> {
         files.push(("jpki_authority".to_owned(), config.tls.cert));
     }
     files.extend(town.terminals.iter().map(|terminal| (terminal.name.clone(), terminal.cert.clone())));
+    files.extend(
+        town.partners.iter().map(|partner| (format!("partner.{}", partner.name), partner.cert.clone())),
+    );
     files.iter().map(|(name, file)| certificate(name, file, now)).collect()
 }
 

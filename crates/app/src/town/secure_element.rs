@@ -105,6 +105,7 @@ mod tests {
     use card::dialogue::certificate_renewal::Renewal;
     use chassis::clock::SystemClock;
     use chassis::entropy::SystemEntropy;
+    use jpki_authority::approval::desk::{ApprovalDesk, Founding};
     use pki::signer::{IssuerSigner as _, SoftwareP256Signer, generate_p256_pkcs8};
     use protocol::time::Clock as _;
     use std::path::PathBuf;
@@ -135,6 +136,9 @@ mod tests {
         let now = SystemClock.now();
         let authority = Authority::init(authority_config(dir), now, &mut SystemEntropy).unwrap();
         let institution = InstitutionCode::parse("9912345675").unwrap();
+        let founding = Founding::Institution { code: institution, name: "見本".to_owned() };
+        let desk = ApprovalDesk::open(authority.config(), &mut SystemEntropy).unwrap();
+        desk.found(&founding, "test", now).unwrap();
         let unlock_key = SoftwareP256Signer::from_pkcs8(&generate_p256_pkcs8().unwrap()).unwrap();
         let order = Order {
             secure_element: SecureElementId([5; 8]),

@@ -42,6 +42,9 @@ fn well(town: &Town) {
         "key_files",
         "crl.auth",
         "crl.sign",
+        "authority.audit",
+        "authority.requests",
+        "certificate.partner.portal",
         "clock",
         "readers",
     ] {

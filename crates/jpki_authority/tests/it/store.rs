@@ -1,5 +1,6 @@
 use crate::town::{DAY, Folder, NOW};
 use jpki_authority::CertificateKind;
+use jpki_authority::approval::desk::{InstitutionStanding, InstitutionStore as _};
 use jpki_authority::store::sqlite::SqliteStore;
 use jpki_authority::store::{
     BaseList, CertificateStore as _, ListForm, ListName, ListScope, ListStore as _, NewCertificate,
@@ -67,6 +68,7 @@ CREATE TABLE key_reference(
 INSERT INTO certificate VALUES(1, x'05', 1, 100, 9000000000, x'00', 200, 4);
 INSERT INTO certificate VALUES(1, x'06', 2, 100, 9000000000, x'00', NULL, NULL);
 INSERT INTO list VALUES(1, 41, 40, x'01');
+INSERT INTO key_reference(institution, spent_at) VALUES('1310000001', 7), ('batch', 8), ('1310000001', 9);
 PRAGMA user_version = 1;";
 
 #[test]
@@ -81,6 +83,10 @@ fn a_store_of_the_first_version_is_taken_up() {
     assert_eq!(store.standing(KIND, &serial(6)).unwrap().unwrap().revoked, None);
     let kept = store.kept_lists(KIND).unwrap();
     assert_eq!((kept[0].name, kept[0].number, kept[0].der.as_slice()), (EVERYTHING, 40, &[1][..]));
+    // Whose terminals had certificates goes on being accredited; nobody else is.
+    let accredited = |code| store.institution(&InstitutionCode::parse(code).unwrap()).unwrap();
+    assert_eq!(accredited("1310000001"), Some(InstitutionStanding::Accredited));
+    assert_eq!(accredited("1310000019"), None);
     // Numbers go on, and the first delta holds everything that the old list may not have said.
     let round = store.begin_round(KIND, &[EVERYTHING, DELTA]).unwrap();
     assert_eq!(round.number, 42);

@@ -18,6 +18,7 @@ use protocol::ids::InstitutionCode;
 use protocol::time::UnixSeconds;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
+/// Institutions whose terminals had certificates before there was approval stay accredited.
 /// `state`: 0 pending, 1 approved, 2 begun, 3 executed, 4 refused. `verdict`: 1 approve, 0 refuse.
 pub(super) const TABLES: &str = "
 CREATE TABLE operator(
@@ -28,6 +29,8 @@ CREATE TABLE request(
   signature BLOB NOT NULL, state INTEGER NOT NULL, verdict INTEGER, decided_by TEXT, decided_at INTEGER,
   decision_signature BLOB, begun_serial BLOB, begun_at INTEGER, outcome TEXT NOT NULL DEFAULT '', product BLOB);
 CREATE TABLE institution(code TEXT PRIMARY KEY, name TEXT NOT NULL, accredited INTEGER NOT NULL, at INTEGER NOT NULL);
+INSERT INTO institution(code, name, accredited, at) SELECT institution, '', 1, min(spent_at) FROM key_reference
+  WHERE institution NOT IN('accredited-body', 'batch') GROUP BY institution;
 CREATE TABLE departure(kind INTEGER NOT NULL, serial BLOB NOT NULL, PRIMARY KEY(kind, serial)) WITHOUT ROWID;
 CREATE TABLE delegate_order(one INTEGER PRIMARY KEY CHECK(one = 1), number INTEGER NOT NULL);
 INSERT INTO delegate_order VALUES(1, 0);
