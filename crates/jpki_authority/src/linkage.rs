@@ -247,6 +247,12 @@ pub enum LinkageRefusal {
     /// A certificate of the right CA whose key nobody configured.
     #[error("this client is not configured for linkage")]
     ClientUnknown,
+    /// The client's certificate expired while it was connected.
+    #[error("the client's certificate has expired")]
+    ClientExpired,
+    /// The body is not called JSON.
+    #[error("send application/json")]
+    NotJson,
     /// A question or a purpose that the client may not ask.
     #[error("{0}")]
     NotAllowed(&'static str),
@@ -269,6 +275,8 @@ impl LinkageRefusal {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::ClientUnknown => "refused_client_unknown",
+            Self::ClientExpired => "refused_client_expired",
+            Self::NotJson => "refused_not_json",
             Self::NotAllowed(_) => "refused_not_allowed",
             Self::TooMany { .. } => "refused_too_many",
             Self::Malformed(_) => "refused_malformed",
@@ -338,15 +346,16 @@ impl LinkageDesk {
         Ok(Self { store, key, seats, strangers: Mutex::new(Bucket::full(STRANGERS_PER_MINUTE, now)) })
     }
 
-    /// Answers a request of the client with this key, or refuses it. `body` is the request's JSON; a line
-    /// in the audit for each question is durable before this returns.
+    /// Answers a request of the client with this key, or refuses it. `body` is the request's JSON, or what
+    /// the edge found wrong before reading it; a line in the audit for each question, or for the refusal,
+    /// is durable before this returns.
     ///
     /// # Errors
     /// [`LinkageRefusal`].
     pub fn ask(
         &self,
         client_key: &[u8; 32],
-        body: Result<&[u8], &str>,
+        body: Result<&[u8], LinkageRefusal>,
         now: UnixSeconds,
     ) -> Result<LinkageResponse, LinkageRefusal> {
         let Some(seat) = self.seats.get(client_key) else {
@@ -357,11 +366,10 @@ impl LinkageDesk {
         };
         // One client's requests one after the other: what it has left is exact.
         let mut seat = lock(seat);
-        let request = match body.map_err(str::to_owned).and_then(read) {
+        let request = match body.and_then(|body| read(body).map_err(LinkageRefusal::Malformed)) {
             Ok(request) => request,
-            Err(why) => {
+            Err(refusal) => {
                 self.take(&mut seat, 1, now)?;
-                let refusal = LinkageRefusal::Malformed(why);
                 self.note_refusal(&refusal, &seat.client.name, now)?;
                 return Err(refusal);
             }

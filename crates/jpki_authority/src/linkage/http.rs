@@ -48,16 +48,25 @@ async fn post_questions(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let now = shared.clock.now();
-    // A connection can outlive its certificate.
-    if now > peer.not_after {
-        return respond(Problem::new(ProblemCode::LinkageClientExpired), &headers);
-    }
-    if !is_json(&headers) {
-        return respond(Problem::new(ProblemCode::UnsupportedMediaType), &headers);
-    }
+    // Whatever is wrong has its line as well, so the desk is told of it.
+    let body = if now > peer.not_after {
+        // A connection can outlive its certificate.
+        Err(LinkageRefusal::ClientExpired)
+    } else if is_json(&headers) {
+        let incomplete = "the body is too long or did not arrive whole";
+        body.map_err(|_| LinkageRefusal::Malformed(incomplete.to_owned()))
+    } else {
+        Err(LinkageRefusal::NotJson)
+    };
     let asked = tokio::task::spawn_blocking(move || {
-        // Whatever is wrong with the body has its line as well.
-        let body = body.as_deref().map_err(|_| "the body is too long or did not arrive whole");
+        let octets;
+        let body = match body {
+            Ok(whole) => {
+                octets = whole;
+                Ok(octets.as_ref())
+            }
+            Err(refusal) => Err(refusal),
+        };
         shared.desk.ask(&peer.spki_sha256, body, now)
     });
     match asked.await {
@@ -74,6 +83,8 @@ fn problem(refusal: &LinkageRefusal) -> Problem {
     let detail = refusal.to_string();
     match refusal {
         LinkageRefusal::ClientUnknown => Problem::new(ProblemCode::LinkageClientUnknown),
+        LinkageRefusal::ClientExpired => Problem::new(ProblemCode::LinkageClientExpired),
+        LinkageRefusal::NotJson => Problem::new(ProblemCode::UnsupportedMediaType),
         LinkageRefusal::NotAllowed(_) => Problem::new(ProblemCode::LinkageNotAllowed).with_detail(detail),
         LinkageRefusal::TooMany { retry_after_seconds } => Problem {
             retry_after: Some(*retry_after_seconds),

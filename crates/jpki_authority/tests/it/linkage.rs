@@ -438,6 +438,10 @@ fn what_is_no_request_is_refused_by_name() {
         let late = client.post_json(LINKAGE_PATH, &most).await.unwrap();
         assert_eq!(code(&late), "403 linkage_client_expired");
     });
+    let outcomes: Vec<String> = service.lines().into_iter().map(|line| line.outcome).collect();
+    assert_eq!(outcomes[..2], ["refused_not_json", "refused_malformed"]);
+    let malformed = outcomes.iter().filter(|word| *word == "refused_malformed").count();
+    assert_eq!((malformed, outcomes.last().unwrap().as_str()), (8, "refused_client_expired"));
 }
 
 #[test]

@@ -289,6 +289,10 @@ pub(super) fn approve(args: &ApproveArgs) -> anyhow::Result<Exit> {
             Ok(key) => key,
             Err(problem) => return refuse(&problem, json),
         };
+        if !json && let Ok(operation) = Operation::from_bytes(&kept.request.operation) {
+            // What is signed is what is read here: the signature is over these bytes.
+            println!("  {} {}  ({})", operation.word(), operation.summary(), kept.request.requested_by);
+        }
         let verdict = if args.refuse { Verdict::Refuse } else { Verdict::Approve };
         let by = (operator.as_str(), now());
         let decision = SignedDecision::sign(&kept.request, verdict, by, desk.scope(), &key)?;
