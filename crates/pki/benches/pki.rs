@@ -2,7 +2,7 @@
 //! validating a card's path beside the signature verifications that nobody can avoid.
 //!
 //! Ratios, sizes and look-ups come first, each from one run in processor time; then divan's table.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may stop")]
+#![expect(clippy::unwrap_used, reason = "a benchmark may stop")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use divan::{Bencher, black_box};

@@ -18,6 +18,7 @@ use pki::validate::input::{
 use pki::validate::{Evidence, Profile, Question, TrustAnchor};
 use protocol::time::{Clock as _, UnixSeconds};
 use report::{Ignored, Report};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// Examples and meanings for the help page.
@@ -256,7 +257,13 @@ pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
     if !args.common.json {
         eprintln!("{}", report.words());
     }
-    println!("{}", serde_json::to_string_pretty(&report)?);
+    let answer = serde_json::to_string_pretty(&report)?;
+    // Whoever reads it may have read enough and gone; the exit code says the rest.
+    if let Err(error) = writeln!(std::io::stdout(), "{answer}")
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        return Err(error.into());
+    }
     Ok(if report.valid { Exit::Done } else { Exit::Refused })
 }
 
