@@ -1,13 +1,15 @@
 //! What a relying party pays: a look-up among 1.74 million revocations, reading a list of 33 MB, and
-//! validating a card's path beside the signature verifications that nobody can avoid.
+//! validating a card's path. Each beside its floor of the same run: a read of far memory, the digest that the
+//! signature is over, the signature verifications that nobody can avoid.
 //!
-//! Ratios, sizes and look-ups come first, each from one run in processor time; then divan's table.
+//! Figures with their floors come first, in processor time; then divan's table.
 #![expect(clippy::unwrap_used, reason = "a benchmark may stop")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+use aws_lc_rs::digest;
 use divan::{Bencher, black_box};
 use pki::certificate::Certificate;
-use pki::crl::{CrlContents, RevocationIndex, RevokedEntry};
+use pki::crl::{CrlContents, ListFeed, ListShape, RevocationIndex, RevokedEntry, VerifiedList};
 use pki::issue::IssuingAuthority;
 use pki::profile::{AuthorityProfile, JpkiPurpose, LeafProfile, Municipality, Validity};
 use pki::public_key::VerifyingKey;
@@ -72,9 +74,16 @@ fn serials(count: usize, seed: u64) -> Vec<SerialNumber> {
     (0..count).map(|_| SerialNumber::random(8, &mut entropy)).collect()
 }
 
+/// What a server's pieces are about: a TLS record or four.
+const PIECE_OCTETS: usize = 65_536;
+
 /// Serials of five octets, as in the arithmetic of 38 octets an entry.
 fn list(count: usize, octets: usize) -> Vec<u8> {
-    let mut entropy = Seeded::new(1);
+    list_of(count, octets, 1, &ListShape::default())
+}
+
+fn list_of(count: usize, octets: usize, number: u64, shape: &ListShape<'_>) -> Vec<u8> {
+    let mut entropy = Seeded::new(number);
     let entries: Vec<_> = (0..count)
         .map(|_| RevokedEntry {
             serial: SerialNumber::random(octets, &mut entropy),
@@ -83,8 +92,15 @@ fn list(count: usize, octets: usize) -> Vec<u8> {
             invalid_since: None,
         })
         .collect();
-    let contents = CrlContents { number: 1, this_update: NOW, next_update: NOW.plus(DAY), entries: &entries };
-    authority().issue_crl(&contents).unwrap()
+    let contents = CrlContents { number, this_update: NOW, next_update: NOW.plus(DAY), entries: &entries };
+    authority().issue_list(&contents, shape).unwrap()
+}
+
+/// A list that comes in pieces.
+fn fed(der: &[u8]) -> VerifiedList {
+    let mut feed = ListFeed::new(anchors());
+    der.chunks(PIECE_OCTETS).for_each(|piece| feed.push(black_box(piece)).unwrap());
+    feed.finish().unwrap()
 }
 
 fn index() -> &'static RevocationIndex {
@@ -132,6 +148,13 @@ fn reset_peak() {
 }
 
 fn main() {
+    paths();
+    lists();
+    look_ups();
+    divan::main();
+}
+
+fn paths() {
     let certificate = Certificate::parse(leaf()).unwrap();
     let question = Question {
         profile: Profile::JpkiAuth,
@@ -140,44 +163,73 @@ fn main() {
     };
     let (leaf, anchors) = (leaf(), anchors());
     let evidence = Evidence::new();
+    let short = list(100, 8);
+    let mut with_list = Evidence::new();
+    with_list.add_list(&short).unwrap();
+    let asked = Question { revocation: RevocationRule::Required, ..question.clone() };
     let key =
         VerifyingKey::from_spki_der(Certificate::parse(authority().certificate_der()).unwrap().spki_der());
-    let (key, signed) = (key.unwrap(), signed_parts(leaf));
-    // Three things by turns, so that all meet the same machine.
-    let mut best = [Duration::MAX; 3];
+    let (key, signed, list_signed) = (key.unwrap(), signed_parts(leaf), signed_parts(&short));
+    // Things by turns, so that all meet the same machine.
+    let mut best = [Duration::MAX; 5];
     for _ in 0..400 {
         let alone = shortest(20, || assert!(key.verifies(black_box(signed.0), black_box(signed.1))));
+        let two = shortest(20, || {
+            assert!(key.verifies(black_box(signed.0), black_box(signed.1)));
+            assert!(key.verifies(black_box(list_signed.0), black_box(list_signed.1)));
+        });
         let whole =
             shortest(20, || assert!(validate(black_box(leaf), anchors, &evidence, &question).is_ok()));
+        let status = shortest(20, || assert!(validate(black_box(leaf), anchors, &with_list, &asked).is_ok()));
         let quick =
             shortest(20, || assert!(path(black_box(leaf), anchors, Profile::JpkiAuth, question.at).is_ok()));
-        for (best, new) in best.iter_mut().zip([alone, whole, quick]) {
+        for (best, new) in best.iter_mut().zip([alone, two, whole, status, quick]) {
             *best = (*best).min(new);
         }
     }
-    let [alone, whole, quick] = best.map(|time| time.as_nanos() as f64 / 1_000.0);
+    let [alone, two, whole, status, quick] = best.map(|time| time.as_nanos() as f64 / 1_000.0);
     println!("JPKI path of one certificate, {} octets:", certificate.as_der().len());
-    println!("  its signature alone        {alone:6.2} us");
+    println!("  floor: its signature alone {alone:6.2} us");
     println!("  validate (RFC 5280 §6.1)   {whole:6.2} us  {:.2} of it", whole / alone);
     println!("  path (with the card's key) {quick:6.2} us  {:.2} of it", quick / alone);
-
-    let der = list(ENTRIES_33_MB, 5);
-    reset_peak();
-    let before = resident_peak_kb();
-    let took = each(&[(); 3], |()| assert_eq!(index_of(&der), ENTRIES_33_MB));
-    let more = resident_peak_kb().saturating_sub(before);
-    println!("list of {:.1} MB, {ENTRIES_33_MB} entries:", der.len() as f64 / 1e6);
-    println!("  verified and indexed in    {:6.0} ms, {} MB more at the peak", took / 1e6, more / 1_024);
-    drop(der);
-    look_ups();
-    divan::main();
+    println!("  floor: and that of a list  {two:6.2} us");
+    println!(
+        "  validate with its status   {status:6.2} us  {:.2} of it (a list of 100 entries)",
+        status / two
+    );
 }
 
-fn index_of(der: &[u8]) -> usize {
-    // Five octets of random serials repeat now and then; the list says each once all the same.
-    let index = RevocationIndex::from_crl(black_box(der), anchors(), None).unwrap();
-    assert!(index.len() > ENTRIES_33_MB - 1_000);
-    ENTRIES_33_MB
+fn lists() {
+    let der = list(ENTRIES_33_MB, 5);
+    let floor = each(&[(); 3], |()| {
+        black_box(digest::digest(&digest::SHA256, black_box(&der)));
+    });
+    let mut elsewhere = vec![0u8; der.len()];
+    let copied = each(&[(); 3], |()| black_box(&mut elsewhere).copy_from_slice(black_box(&der)));
+    drop(elsewhere);
+    reset_peak();
+    let before = resident_peak_kb();
+    let whole = each(&[(); 3], |()| {
+        black_box(RevocationIndex::from_crl(black_box(&der), anchors(), None).unwrap());
+    });
+    let pieces = each(&[(); 3], |()| {
+        black_box(fed(&der));
+    });
+    let more = resident_peak_kb().saturating_sub(before);
+    println!("list of {:.1} MB, {ENTRIES_33_MB} entries:", der.len() as f64 / 1e6);
+    println!("  floor: its SHA-256         {:6.1} ms  (copying it: {:.1} ms)", floor / 1e6, copied / 1e6);
+    println!("  verified and indexed       {:6.1} ms  {:.1} of it", whole / 1e6, whole / floor);
+    println!("  in pieces of 64 KiB        {:6.1} ms  {:.1} of it", pieces / 1e6, pieces / floor);
+    println!("  memory beside the list     {:6.1} MB at the peak", more as f64 / 1_024.0);
+    let shape = ListShape { base: Some(1), ..ListShape::default() };
+    let delta = list_of(500, 8, 2, &shape);
+    let applied = each(&[(); 50], |()| match fed(&delta) {
+        VerifiedList::Delta(delta) => {
+            black_box(index().updated(&delta).unwrap());
+        }
+        VerifiedList::Complete(_) => {}
+    });
+    println!("  a delta of 500, verified and laid over {ENTRIES}: {:.2} ms", applied / 1e6);
 }
 
 /// The signed part and the signature of a certificate.
@@ -195,24 +247,48 @@ fn look_ups() {
     let mut listed = serials(ENTRIES, 1);
     let mut entropy = Seeded::new(9);
     for place in (1..listed.len()).rev() {
-        let mut drawn = [0; 8];
-        entropy.fill(&mut drawn);
-        listed.swap(place, usize::try_from(u64::from_le_bytes(drawn)).unwrap() % (place + 1));
+        listed.swap(place, drawn(&mut entropy, place + 1));
     }
     listed.truncate(400_000);
+    // As much memory as the entries take, read one word at a time at random places. Each place depends on
+    // what was read before, as the next look-up would not: so once with that and once without.
+    let far: Vec<u64> = (0..ENTRIES * 28 / 8).map(|place| place as u64 % 2).collect();
+    let places: Vec<usize> = (0..400_000).map(|_| drawn(&mut entropy, far.len() - 1)).collect();
+    let apart = each(&places, |place| {
+        black_box(far.get(*place));
+    });
+    let mut last = 0;
+    let chained = each(&places, |place| {
+        last = usize::try_from(far.get(*place ^ last).copied().unwrap_or(0)).unwrap();
+    });
+    black_box(last);
     println!("look-up among {} entries:", index.len());
-    println!(
-        "  not listed                 {:6.0} ns",
-        each(&absent, |serial| {
+    println!("  floor: one far read        {chained:6.0} ns  ({apart:.0} ns when several are under way)");
+    for (name, serials) in [("not listed", &absent), ("listed", &listed)] {
+        let took = each(serials, |serial| {
             black_box(index.entry(serial));
-        })
-    );
-    println!(
-        "  listed                     {:6.0} ns",
-        each(&listed, |serial| {
-            black_box(index.entry(serial));
-        })
-    );
+        });
+        println!("  {name:<26} {took:6.0} ns  {:.1} of it", took / chained);
+    }
+    let shape = ListShape { base: Some(1), ..ListShape::default() };
+    let VerifiedList::Delta(delta) = fed(&list_of(20_000, 8, 2, &shape)) else { return };
+    let index = index.updated(&delta).unwrap();
+    let took = each(&listed, |serial| {
+        black_box(index.entry(serial));
+    });
+    println!("  listed, under a delta      {took:6.0} ns  {:.1} of it (20,000 changes)", took / chained);
+}
+
+fn drawn(entropy: &mut Seeded, below: usize) -> usize {
+    let mut octets = [0; 8];
+    entropy.fill(&mut octets);
+    usize::try_from(u64::from_le_bytes(octets)).unwrap() % below
+}
+
+#[divan::bench]
+fn feed_20_000_entries(bencher: Bencher<'_, '_>) {
+    let der = list(20_000, 8);
+    bencher.bench_local(|| fed(&der));
 }
 
 #[divan::bench]

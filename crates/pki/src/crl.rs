@@ -1,14 +1,19 @@
 //! Certificate revocation lists: RFC 5280 §5. Issued with a reason per entry ([`issue`]); read as they
-//! are ([`list`]); or, for those who ask by the million, read once into an index that answers by serial
-//! number ([`index`]).
+//! are ([`list`]); or, for those who ask by the million, read once while it arrives ([`feed`]) into an index that
+//! answers by serial number ([`index`]); and all the lists that a relying party has ([`holdings`]).
 
+pub(crate) mod coverage;
+pub mod feed;
+pub mod holdings;
 pub mod index;
 pub mod issue;
 pub mod list;
 mod succession;
 mod table;
 
-pub use index::{CrlProblem, RevocationIndex};
+pub use feed::ListFeed;
+pub use holdings::{Change, RevocationHoldings};
+pub use index::{CrlProblem, RevocationDelta, RevocationIndex, VerifiedList};
 pub use issue::{CrlContents, ListPlace, ListShape, RevokedEntry};
 pub use succession::ListView;
 

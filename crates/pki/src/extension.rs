@@ -1,7 +1,7 @@
 //! Certificate extensions: RFC 5280 §4.2. Their forms are read here; what they demand is decided in
 //! [`crate::validate`].
 
-use crate::asn1::read::{Malformed, Reader, Tlv};
+use crate::asn1::read::{Malformed, Reader, Tlv, check_nested};
 use crate::asn1::tag;
 use crate::general_name;
 use crate::oid;
@@ -400,6 +400,7 @@ impl<'a> RawExtension<'a> {
         let mut value = self.value.inside();
         let element = value.expect(tag, what)?;
         value.finish(what)?;
+        check_nested(&element, what)?;
         Ok(element)
     }
 }

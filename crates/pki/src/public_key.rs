@@ -7,13 +7,14 @@ use crate::asn1::read::{Malformed, Reader, Tlv};
 use crate::asn1::{tag, write};
 use crate::oid;
 use crate::signature_scheme::{SignatureDigest, SignatureScheme};
+use aws_lc_rs::digest::Digest;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,
     ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1,
     ECDSA_P521_SHA512_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
-    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaPssSaltLength,
-    RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
+    RsaPssSaltLength, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
 };
 use der::asn1::ObjectIdentifier;
 use std::fmt;
@@ -23,6 +24,10 @@ pub const RSA_BITS_MIN: usize = 2048;
 
 /// Bits of the largest RSA modulus that is computed with: a larger one only costs time.
 pub const RSA_BITS_MAX: usize = 8192;
+
+/// Bits of the largest public exponent that is computed with. 65537 has 17; the cost of a verification grows
+/// with every bit (NIST SP 800-56B Rev. 2 §6.2 allows up to 256, which nobody uses).
+pub const RSA_EXPONENT_BITS_MAX: usize = 33;
 
 /// A signature algorithm that this house issues with. What is accepted from others is a
 /// [`SignatureScheme`] and wider.
@@ -61,6 +66,14 @@ pub enum PublicKeyError {
     #[error("an RSA key of {bits} bits, at least {RSA_BITS_MIN} and at most {RSA_BITS_MAX} are accepted")]
     ModulusSize {
         /// Bits of the modulus.
+        bits: usize,
+    },
+    /// An RSA exponent that is even, below 3, or absurdly long.
+    #[error(
+        "an RSA exponent of {bits} bits; odd ones from 3 on and up to {RSA_EXPONENT_BITS_MAX} bits are accepted"
+    )]
+    Exponent {
+        /// Bits of the exponent.
         bits: usize,
     },
     /// Another kind of key, another curve, or a point that is not on it.
@@ -127,7 +140,7 @@ impl PublicKey {
             if kind == KeyKind::Rsa && parameters.is_none_or(|null| null.raw != [tag::NULL, 0]) {
                 return Err(PublicKeyError::Unsupported);
             }
-            check_modulus(read_rsa(&key, bits)?.0)?;
+            check_rsa(read_rsa(&key, bits)?)?;
             return Self::of(
                 &RSA_PKCS1_2048_8192_SHA256,
                 bits,
@@ -189,7 +202,28 @@ impl PublicKey {
         if let SignatureScheme::RsaPss { digest, salt_octets } = scheme {
             return self.verifies_pss(digest, salt_octets, message, signature);
         }
-        let algorithm: &'static dyn VerificationAlgorithm = match (scheme, self.kind) {
+        self.algorithm_of(scheme).is_some_and(|algorithm| {
+            UnparsedPublicKey::new(algorithm, self.key_octets()).verify(message, signature).is_ok()
+        })
+    }
+
+    /// [`Self::verifies`] for a message of which only the digest is at hand. Ed25519 signs no digest (RFC 8032 §5.1),
+    /// so it verifies nothing.
+    pub(crate) fn verifies_digest(&self, scheme: SignatureScheme, digest: &Digest, signature: &[u8]) -> bool {
+        if let SignatureScheme::RsaPss { digest: named, salt_octets } = scheme {
+            return self.pss_parameters(named, salt_octets).is_some_and(|parameters| {
+                parameters.verify_digest_sig(self.key_octets(), digest, signature).is_ok()
+            });
+        }
+        let algorithm = self.algorithm_of(scheme).filter(|_| scheme.digest().is_some());
+        algorithm.is_some_and(|algorithm| {
+            algorithm.verify_digest_sig(self.key_octets(), digest, signature).is_ok()
+        })
+    }
+
+    /// The library's algorithm for a scheme of this kind of key, except for PSS, whose parameters vary.
+    fn algorithm_of(&self, scheme: SignatureScheme) -> Option<&'static dyn VerificationAlgorithm> {
+        Some(match (scheme, self.kind) {
             (SignatureScheme::RsaPkcs1(digest), KeyKind::Rsa) => match digest {
                 SignatureDigest::Sha1 => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
                 SignatureDigest::Sha256 => &RSA_PKCS1_2048_8192_SHA256,
@@ -206,9 +240,8 @@ impl PublicKey {
             (SignatureScheme::Ecdsa(SignatureDigest::Sha384), KeyKind::P521) => &ECDSA_P521_SHA384_ASN1,
             (SignatureScheme::Ecdsa(SignatureDigest::Sha512), KeyKind::P521) => &ECDSA_P521_SHA512_ASN1,
             (SignatureScheme::Ed25519, KeyKind::Ed25519) => &ED25519,
-            _ => return false,
-        };
-        UnparsedPublicKey::new(algorithm, self.key_octets()).verify(message, signature).is_ok()
+            _ => return None,
+        })
     }
 
     fn verifies_pss(
@@ -218,24 +251,29 @@ impl PublicKey {
         message: &[u8],
         signature: &[u8],
     ) -> bool {
-        match self.kind {
-            KeyKind::Rsa | KeyKind::RsaPss { restriction: None } => {}
-            KeyKind::RsaPss { restriction: Some((only, salt_min)) }
-                if only == digest && salt_octets >= salt_min => {}
-            _ => return false,
-        }
-        let parameters = match digest {
-            SignatureDigest::Sha1 => return false,
-            SignatureDigest::Sha256 => RSA_PSS_2048_8192_SHA256,
-            SignatureDigest::Sha384 => RSA_PSS_2048_8192_SHA384,
-            SignatureDigest::Sha512 => RSA_PSS_2048_8192_SHA512,
-        };
-        let parameters = parameters.with_pss_salt_length(RsaPssSaltLength::Custom(salt_octets));
+        let Some(parameters) = self.pss_parameters(digest, salt_octets) else { return false };
         let octets = self.key_octets();
         let mut reader = Reader::new(octets);
         let Ok(key) = reader.any("RSAPublicKey") else { return false };
         let Ok((n, e)) = read_rsa(&key, octets) else { return false };
         RsaPublicKeyComponents { n, e }.verify(&parameters, message, signature).is_ok()
+    }
+
+    /// PSS with this digest and salt, if the key may be used so.
+    fn pss_parameters(&self, digest: SignatureDigest, salt_octets: u16) -> Option<RsaParameters> {
+        match self.kind {
+            KeyKind::Rsa | KeyKind::RsaPss { restriction: None } => {}
+            KeyKind::RsaPss { restriction: Some((only, salt_min)) }
+                if only == digest && salt_octets >= salt_min => {}
+            _ => return None,
+        }
+        let parameters = match digest {
+            SignatureDigest::Sha1 => return None,
+            SignatureDigest::Sha256 => RSA_PSS_2048_8192_SHA256,
+            SignatureDigest::Sha384 => RSA_PSS_2048_8192_SHA384,
+            SignatureDigest::Sha512 => RSA_PSS_2048_8192_SHA512,
+        };
+        Some(parameters.with_pss_salt_length(RsaPssSaltLength::Custom(salt_octets)))
     }
 }
 
@@ -263,14 +301,24 @@ fn read_rsa<'a>(place: &Tlv<'_>, octets: &'a [u8]) -> Result<(&'a [u8], &'a [u8]
     Ok((n, e))
 }
 
-fn check_modulus(n: &[u8]) -> Result<(), PublicKeyError> {
-    let unused = n.first().map_or(0, |first| first.leading_zeros() as usize);
-    let bits = n.len() * 8 - unused;
-    if (RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) {
-        Ok(())
-    } else {
-        Err(PublicKeyError::ModulusSize { bits })
+/// Sizes that count and cost no more than they may, of modulus and exponent.
+fn check_rsa((n, e): (&[u8], &[u8])) -> Result<(), PublicKeyError> {
+    let bits = bits(n);
+    if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) {
+        return Err(PublicKeyError::ModulusSize { bits });
     }
+    let is_odd = e.last().is_some_and(|last| last & 1 == 1);
+    match self::bits(e) {
+        bits if !is_odd || !(2..=RSA_EXPONENT_BITS_MAX).contains(&bits) => {
+            Err(PublicKeyError::Exponent { bits })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bits of a number without leading zero octets.
+fn bits(number: &[u8]) -> usize {
+    number.len() * 8 - number.first().map_or(0, |first| first.leading_zeros() as usize)
 }
 
 /// Whether a key that nothing is verified with is strong enough to be certified: an RSA modulus of a size
@@ -286,7 +334,7 @@ pub(crate) fn check_size(spki: &Tlv<'_>) -> Result<(), PublicKeyError> {
         return Err(PublicKeyError::Unsupported);
     }
     if [oid::RSA_ENCRYPTION, oid::RSASSA_PSS].iter().any(|known| known.as_bytes() == name) {
-        check_modulus(read_rsa(&key, key.whole_octets("subjectPublicKey")?)?.0)?;
+        check_rsa(read_rsa(&key, key.whole_octets("subjectPublicKey")?)?)?;
     }
     Ok(())
 }

@@ -104,6 +104,92 @@ impl<'a> Tlv<'a> {
     }
 }
 
+/// Identifier and length octets of an element, whose content may not all be there yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Header {
+    /// Identifier octet.
+    pub(crate) tag: u8,
+    /// Octets of identifier and length, 2 to 6.
+    pub(crate) octets: usize,
+    /// Octets of content, below 2^32.
+    pub(crate) content: usize,
+}
+
+/// Not a header that DER could have, or of a tag beyond one octet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct NotDer;
+
+impl Header {
+    /// Reads the header that `input` begins with; `None` if `input` ends before the header does.
+    #[inline]
+    pub(crate) fn read(input: &[u8]) -> Result<Option<Self>, NotDer> {
+        match input.first() {
+            None => Ok(None),
+            Some(tag) if *tag & 0x1F == 0x1F => Err(NotDer),
+            Some(tag) => Self::read_length(input, *tag),
+        }
+    }
+
+    /// The same without a look at the tag: the length begins with the second octet.
+    #[inline]
+    fn read_length(input: &[u8], tag: u8) -> Result<Option<Self>, NotDer> {
+        let [_, first, rest @ ..] = input else { return Ok(None) };
+        let first = *first;
+        if first < 0x80 {
+            return Ok(Some(Self { tag, octets: 2, content: usize::from(first) }));
+        }
+        let count = usize::from(first & 0x7F);
+        // 0 is the indefinite form; five octets and more would be lengths that nothing here can have.
+        if count == 0 || count > 4 {
+            return Err(NotDer);
+        }
+        // Minimal: no leading zero octet, and the long form only when the short one does not reach.
+        match rest.first() {
+            Some(0) => return Err(NotDer),
+            Some(length) if count == 1 && *length < 0x80 => return Err(NotDer),
+            _ => {}
+        }
+        let Some(length) = rest.get(..count) else { return Ok(None) };
+        let content = length.iter().fold(0, |value, octet| (value << 8) | usize::from(*octet));
+        Ok(Some(Self { tag, octets: 2 + count, content }))
+    }
+
+    /// Octets of the whole element.
+    pub(crate) const fn whole(&self) -> usize {
+        self.octets + self.content
+    }
+}
+
+/// How deep elements may lie in each other: a certificate of RFC 5280 needs ten levels.
+const DEPTH_MAX: u8 = 32;
+
+/// Refuses a constructed element with anything in it that is not DER, at the place of the fault, also where
+/// nobody reads. Primitive elements are not looked into. Tags of more than one octet may stand there.
+pub(crate) fn check_nested(element: &Tlv<'_>, what: &'static str) -> Result<(), Malformed> {
+    if element.tag & CONSTRUCTED == 0 {
+        return Ok(());
+    }
+    nested(element.inside(), what, DEPTH_MAX)
+}
+
+/// The bit of an identifier octet that says that elements are inside (X.690 §8.1.2.5).
+const CONSTRUCTED: u8 = 0x20;
+
+fn nested(mut elements: Reader<'_>, what: &'static str, depth: u8) -> Result<(), Malformed> {
+    while let Some(tag) = elements.peek() {
+        if tag & 0x1F == 0x1F {
+            elements.skip_rest_of_tag(what)?;
+            continue;
+        }
+        let element = elements.any(what)?;
+        if element.tag & CONSTRUCTED != 0 {
+            let depth = depth.checked_sub(1).ok_or_else(|| element.malformed(what))?;
+            nested(element.inside(), what, depth)?;
+        }
+    }
+    Ok(())
+}
+
 /// Reads elements one after the other.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
@@ -115,6 +201,41 @@ impl<'a> Reader<'a> {
     /// Reads `input` from its start.
     pub const fn new(input: &'a [u8]) -> Self {
         Self { rest: input, offset: 0 }
+    }
+
+    /// Reads a part of an input that begins `offset` octets after the input's start.
+    pub(crate) const fn at(part: &'a [u8], offset: usize) -> Self {
+        Self { rest: part, offset }
+    }
+
+    /// An element whose tag has several octets (X.690 §8.1.2.4), read over.
+    fn skip_rest_of_tag(&mut self, what: &'static str) -> Result<(), Malformed> {
+        let fault = self.malformed(what);
+        let (tag, after) = self.rest.split_first().ok_or(fault)?;
+        let numbers = after.iter().take_while(|octet| **octet >= 0x80).count();
+        // At most four octets of number, none of them leading zeros, and 31 at least.
+        let minimal = match after {
+            [0x80, ..] => false,
+            [first, ..] => numbers > 0 || *first >= 0x1F,
+            [] => false,
+        };
+        let last = after.get(numbers).filter(|_| numbers < 4 && minimal).ok_or(fault)?;
+        // From here on like an element with the last octet as its tag.
+        let (from, offset) = (numbers + 1, self.offset + numbers + 1);
+        let Ok(Some(header)) = Header::read_length(after.get(numbers..).unwrap_or_default(), *last) else {
+            return Err(fault);
+        };
+        let element = self.rest.get(from..from + header.whole()).ok_or(fault)?;
+        if tag & CONSTRUCTED != 0 {
+            nested(
+                Self::at(element.get(header.octets..).unwrap_or_default(), offset + header.octets),
+                what,
+                4,
+            )?;
+        }
+        self.rest = self.rest.get(from + header.whole()..).ok_or(fault)?;
+        self.offset = offset + header.whole();
+        Ok(())
     }
 
     /// Whether everything was read.
@@ -134,33 +255,22 @@ impl<'a> Reader<'a> {
     /// The next element, whatever its tag. Lengths are definite and minimal (X.690 §10.1); tags have one octet.
     pub fn any(&mut self, what: &'static str) -> Result<Tlv<'a>, Malformed> {
         let fault = self.malformed(what);
-        let (tag, first, mut body) = match self.rest {
-            [tag, first, body @ ..] => (*tag, *first, body),
-            _ => return Err(fault),
-        };
-        if tag & 0x1F == 0x1F {
-            return Err(fault);
-        }
-        let mut length = usize::from(first);
-        if first >= 0x80 {
-            let count = usize::from(first & 0x7F);
-            if count == 0 || count > 4 {
-                return Err(fault);
-            }
-            let (octets, after) = body.split_at_checked(count).ok_or(fault)?;
-            length = octets.iter().fold(0, |value, octet| (value << 8) | usize::from(*octet));
-            // Minimal: no leading zero octet, and the long form only when the short one does not reach.
-            if octets.first() == Some(&0) || length < 0x80 {
-                return Err(fault);
-            }
-            body = after;
-        }
-        let (content, rest) = body.split_at_checked(length).ok_or(fault)?;
-        let raw = self.rest.get(..self.rest.len() - rest.len()).ok_or(fault)?;
-        let tlv = Tlv { tag, raw, content, offset: self.offset };
+        let Ok(Some(header)) = Header::read(self.rest) else { return Err(fault) };
+        let (raw, rest) = self.rest.split_at_checked(header.whole()).ok_or(fault)?;
+        let content = raw.get(header.octets..).ok_or(fault)?;
+        let tlv = Tlv { tag: header.tag, raw, content, offset: self.offset };
         self.offset += raw.len();
         self.rest = rest;
         Ok(tlv)
+    }
+
+    /// Goes on inside the next element, of which the end may be missing.
+    pub(crate) fn enter(&mut self, what: &'static str) -> Result<(), Malformed> {
+        let fault = self.malformed(what);
+        let Ok(Some(header)) = Header::read(self.rest) else { return Err(fault) };
+        self.rest = self.rest.get(header.octets..).ok_or(fault)?;
+        self.offset += header.octets;
+        Ok(())
     }
 
     /// The next element, which must have `tag`.

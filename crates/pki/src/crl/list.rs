@@ -2,7 +2,7 @@
 //! an object for each, because lists of millions exist.
 
 use super::CrlNumber;
-use crate::asn1::read::{Malformed, Reader, Tlv};
+use crate::asn1::read::{Malformed, Reader, Tlv, check_nested};
 use crate::asn1::tag;
 use crate::asn1::time::CertificateTime;
 use crate::extension::{RawExtension, UnknownCritical, check_each};
@@ -160,51 +160,27 @@ impl<'a> IssuingDistributionPoint<'a> {
     }
 }
 
-/// A revocation list, read but not yet believed.
-#[derive(Clone, Debug)]
-pub struct CertificateList<'a> {
-    pub(crate) tbs: Tlv<'a>,
-    pub(crate) signature_algorithm: Tlv<'a>,
-    pub(crate) signature: &'a [u8],
+/// What stands before the entries: RFC 5280 §5.1.2.1 to §5.1.2.5.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListHead<'a> {
     pub(crate) is_v2: bool,
+    /// The inner copy of the signature algorithm.
+    pub(crate) algorithm: Tlv<'a>,
     pub(crate) issuer: &'a [u8],
     pub(crate) this_update: CertificateTime,
     pub(crate) next_update: Option<CertificateTime>,
-    entries: Option<Tlv<'a>>,
-    pub(crate) number: Option<CrlNumber>,
-    /// BaseCRLNumber: what makes the list a delta (RFC 5280 §5.2.4).
-    pub(crate) base_number: Option<CrlNumber>,
-    pub(crate) authority_key_identifier: Option<&'a [u8]>,
-    pub(crate) scope: Option<IssuingDistributionPoint<'a>>,
-    /// Where the first extension stands that makes the list less than complete: a delta, or of a scope.
-    pub(crate) narrowed_at: Option<usize>,
-    pub(crate) unknown_critical: Option<UnknownCritical<'a>>,
-    /// An extension whose criticality is not what RFC 5280 §5.2 wants, and where.
-    pub(crate) odd_criticality: Option<(&'static str, usize)>,
 }
 
-impl<'a> CertificateList<'a> {
-    /// Reads one DER list that fills `der`: RFC 5280 §5.1. Entries are left for later.
-    ///
-    /// # Errors
-    /// Anything that is not DER, not an X.509 list, or is followed by other data.
-    pub fn parse(der: &'a [u8]) -> Result<Self, Malformed> {
-        let mut outer = Reader::only_sequence(der, "certificateList")?;
-        let tbs = outer.expect(tag::SEQUENCE, "tbsCertList")?;
-        let signature_algorithm = outer.expect(tag::SEQUENCE, "signatureAlgorithm")?;
-        let signature = outer.expect(tag::BIT_STRING, "signatureValue")?.whole_octets("signatureValue")?;
-        outer.finish("certificateList")?;
-
-        let mut fields = tbs.inside();
+impl<'a> ListHead<'a> {
+    pub(crate) fn read(fields: &mut Reader<'a>) -> Result<Self, Malformed> {
         let version = fields.optional(tag::INTEGER, "version")?;
         if let Some(version) = version.filter(|version| version.content != [1]) {
             return Err(version.malformed("version"));
         }
-        let inner_algorithm = fields.expect(tag::SEQUENCE, "signature")?;
-        if inner_algorithm.raw != signature_algorithm.raw {
-            return Err(signature_algorithm.malformed("signatureAlgorithm"));
-        }
-        let issuer = fields.expect(tag::SEQUENCE, "issuer")?.raw;
+        let algorithm = fields.expect(tag::SEQUENCE, "signature")?;
+        check_nested(&algorithm, "signature")?;
+        let issuer = fields.expect(tag::SEQUENCE, "issuer")?;
+        check_nested(&issuer, "issuer")?;
         let this_update = CertificateTime::read(&fields.any("thisUpdate")?, "thisUpdate")?;
         let next_update = match fields.peek() {
             Some(tag::UTC_TIME | tag::GENERALIZED_TIME) => {
@@ -212,46 +188,39 @@ impl<'a> CertificateList<'a> {
             }
             _ => None,
         };
-        let entries = fields.optional(tag::SEQUENCE, "revokedCertificates")?;
+        Ok(Self { is_v2: version.is_some(), algorithm, issuer: issuer.raw, this_update, next_update })
+    }
+}
+
+/// What stands behind the entries: RFC 5280 §5.2.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ListExtensions<'a> {
+    pub(crate) number: Option<CrlNumber>,
+    pub(crate) base_number: Option<CrlNumber>,
+    pub(crate) authority_key_identifier: Option<&'a [u8]>,
+    pub(crate) scope: Option<IssuingDistributionPoint<'a>>,
+    /// Where the first extension stands that makes the list less than complete: a delta, or of a scope.
+    pub(crate) narrowed_at: Option<usize>,
+    pub(crate) unknown_critical: Option<UnknownCritical<'a>>,
+    pub(crate) odd_criticality: Option<(&'static str, usize)>,
+}
+
+impl<'a> ListExtensions<'a> {
+    /// Reads them, if there are any, to the end of the signed part.
+    pub(crate) fn read(fields: &mut Reader<'a>, head: &ListHead<'_>) -> Result<Self, Malformed> {
         let wrapper = fields.optional(tag::context_constructed(0), "crlExtensions")?;
         fields.finish("tbsCertList")?;
-        let mut list = Self {
-            tbs,
-            signature_algorithm,
-            signature,
-            is_v2: version.is_some(),
-            issuer,
-            this_update,
-            next_update,
-            entries,
-            number: None,
-            base_number: None,
-            authority_key_identifier: None,
-            scope: None,
-            narrowed_at: None,
-            unknown_critical: None,
-            odd_criticality: None,
-        };
+        let mut read = Self::default();
         if let Some(wrapper) = wrapper {
-            if !list.is_v2 {
+            if !head.is_v2 {
                 return Err(wrapper.malformed("crlExtensions"));
             }
             let mut inside = wrapper.inside();
             let extensions = inside.expect(tag::SEQUENCE, "crlExtensions")?;
             inside.finish("crlExtensions")?;
-            list.take_extensions(&extensions)?;
+            read.take_extensions(&extensions)?;
         }
-        Ok(list)
-    }
-
-    /// Number of the list, if it says one.
-    pub const fn number(&self) -> Option<CrlNumber> {
-        self.number
-    }
-
-    /// Whether it lists changes only.
-    pub const fn is_delta(&self) -> bool {
-        self.base_number.is_some()
+        Ok(read)
     }
 
     fn take_extensions(&mut self, extensions: &Tlv<'a>) -> Result<(), Malformed> {
@@ -301,15 +270,83 @@ impl<'a> CertificateList<'a> {
         }
         Ok(())
     }
+}
+
+/// A revocation list, read but not yet believed.
+#[derive(Clone, Debug)]
+pub struct CertificateList<'a> {
+    pub(crate) tbs: Tlv<'a>,
+    pub(crate) signature_algorithm: Tlv<'a>,
+    pub(crate) signature: &'a [u8],
+    pub(crate) is_v2: bool,
+    pub(crate) issuer: &'a [u8],
+    pub(crate) this_update: CertificateTime,
+    pub(crate) next_update: Option<CertificateTime>,
+    entries: Option<Tlv<'a>>,
+    pub(crate) number: Option<CrlNumber>,
+    /// BaseCRLNumber: what makes the list a delta (RFC 5280 §5.2.4).
+    pub(crate) base_number: Option<CrlNumber>,
+    pub(crate) authority_key_identifier: Option<&'a [u8]>,
+    pub(crate) scope: Option<IssuingDistributionPoint<'a>>,
+    /// Where the first extension stands that makes the list less than complete: a delta, or of a scope.
+    pub(crate) narrowed_at: Option<usize>,
+    pub(crate) unknown_critical: Option<UnknownCritical<'a>>,
+    /// An extension whose criticality is not what RFC 5280 §5.2 wants, and where.
+    pub(crate) odd_criticality: Option<(&'static str, usize)>,
+}
+
+impl<'a> CertificateList<'a> {
+    /// Reads one DER list that fills `der`: RFC 5280 §5.1. Entries are left for later.
+    ///
+    /// # Errors
+    /// Anything that is not DER, not an X.509 list, or is followed by other data.
+    pub fn parse(der: &'a [u8]) -> Result<Self, Malformed> {
+        let mut outer = Reader::only_sequence(der, "certificateList")?;
+        let tbs = outer.expect(tag::SEQUENCE, "tbsCertList")?;
+        let signature_algorithm = outer.expect(tag::SEQUENCE, "signatureAlgorithm")?;
+        check_nested(&signature_algorithm, "signatureAlgorithm")?;
+        let signature = outer.expect(tag::BIT_STRING, "signatureValue")?.whole_octets("signatureValue")?;
+        outer.finish("certificateList")?;
+
+        let mut fields = tbs.inside();
+        let head = ListHead::read(&mut fields)?;
+        if head.algorithm.raw != signature_algorithm.raw {
+            return Err(signature_algorithm.malformed("signatureAlgorithm"));
+        }
+        let entries = fields.optional(tag::SEQUENCE, "revokedCertificates")?;
+        let extensions = ListExtensions::read(&mut fields, &head)?;
+        Ok(Self {
+            tbs,
+            signature_algorithm,
+            signature,
+            is_v2: head.is_v2,
+            issuer: head.issuer,
+            this_update: head.this_update,
+            next_update: head.next_update,
+            entries,
+            number: extensions.number,
+            base_number: extensions.base_number,
+            authority_key_identifier: extensions.authority_key_identifier,
+            scope: extensions.scope,
+            narrowed_at: extensions.narrowed_at,
+            unknown_critical: extensions.unknown_critical,
+            odd_criticality: extensions.odd_criticality,
+        })
+    }
+
+    /// Number of the list, if it says one.
+    pub const fn number(&self) -> Option<CrlNumber> {
+        self.number
+    }
+
+    /// Whether it lists changes only.
+    pub const fn is_delta(&self) -> bool {
+        self.base_number.is_some()
+    }
 
     /// Entries that are there and are none, which RFC 5280 §5.1.2.6 does not allow and several programs write.
     pub(crate) fn empty_entries(&self) -> Option<Tlv<'a>> {
         self.entries.filter(|entries| entries.content.is_empty())
-    }
-
-    /// Octets of the entries: what a vector for them is sized by.
-    pub(crate) fn entry_octets(&self) -> usize {
-        self.entries.map_or(0, |entries| entries.content.len())
     }
 
     /// Its entries, from the first on.
@@ -356,7 +393,7 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 impl<'a> ListEntry<'a> {
-    fn read(entry: &Tlv<'a>, is_v2: bool) -> Result<Self, Malformed> {
+    pub(crate) fn read(entry: &Tlv<'a>, is_v2: bool) -> Result<Self, Malformed> {
         let mut fields = entry.inside();
         let serial = SerialNumber::read(&fields.expect(tag::INTEGER, "userCertificate")?, "userCertificate")?;
         let revoked_at = CertificateTime::read(&fields.any("revocationDate")?, "revocationDate")?;
@@ -389,7 +426,10 @@ impl<'a> ListEntry<'a> {
                 self.reason = RevocationReason::from_code(code.small_unsigned("reasonCode")?);
                 0
             } else if kind == oid::INVALIDITY_DATE.as_bytes() {
-                extension.only(tag::GENERALIZED_TIME, "invalidityDate")?;
+                CertificateTime::read(
+                    &extension.only(tag::GENERALIZED_TIME, "invalidityDate")?,
+                    "invalidityDate",
+                )?;
                 1
             } else if kind == oid::CERTIFICATE_ISSUER.as_bytes() {
                 self.issuer = Some(extension.only(tag::SEQUENCE, "certificateIssuer")?);

@@ -1,11 +1,7 @@
 //! From one list to the next, as the issuer checks it before anybody sees the new one: who has left?
 
+use super::list::CertificateList;
 use super::{CrlNumber, CrlProblem};
-use crate::asn1::read::{Reader, Tlv};
-use crate::asn1::tag;
-use crate::asn1::time::CertificateTime;
-use crate::extension::RawExtension;
-use crate::oid;
 use crate::revocation::RevocationReason;
 use crate::serial::SerialNumber;
 use protocol::time::UnixSeconds;
@@ -37,33 +33,16 @@ impl ListView {
     /// # Errors
     /// [`CrlProblem::Malformed`].
     pub fn read(der: &[u8]) -> Result<Self, CrlProblem> {
-        let mut outer = Reader::only_sequence(der, "certificateList")?;
-        let mut fields = outer.expect(tag::SEQUENCE, "tbsCertList")?.inside();
-        fields.expect(tag::INTEGER, "version")?;
-        fields.expect(tag::SEQUENCE, "signature")?;
-        fields.expect(tag::SEQUENCE, "issuer")?;
-        let this_update = CertificateTime::read(&fields.any("thisUpdate")?, "thisUpdate")?.saturating_unix();
-        let next_update = CertificateTime::read(&fields.any("nextUpdate")?, "nextUpdate")?.saturating_unix();
-        let entries = match fields.optional(tag::SEQUENCE, "revokedCertificates")? {
-            None => Vec::new(),
-            Some(list) => read_entries(&list)?,
-        };
-        let wrapper = fields.expect(tag::context_constructed(0), "crlExtensions")?;
-        let mut extensions = wrapper.inside().expect(tag::SEQUENCE, "crlExtensions")?.inside();
-        let (mut number, mut base) = (None, None);
-        while !extensions.is_empty() {
-            let extension = RawExtension::read(&mut extensions)?;
-            let field = if extension.kind.content == oid::CRL_NUMBER.as_bytes() {
-                &mut number
-            } else if extension.kind.content == oid::DELTA_CRL_INDICATOR.as_bytes() {
-                &mut base
-            } else {
-                continue;
-            };
-            *field = Some(CrlNumber::read(&extension.only(tag::INTEGER, "cRLNumber")?)?);
-        }
-        let number = number.ok_or_else(|| wrapper.malformed("cRLNumber"))?;
-        Ok(Self { number, base, this_update, next_update, entries })
+        let list = CertificateList::parse(der)?;
+        let missing = |what| list.tbs.malformed(what);
+        let read = list.entries().map(|entry| entry.map(|entry| (entry.serial, entry.reason)));
+        Ok(Self {
+            number: list.number.ok_or_else(|| missing("cRLNumber"))?,
+            base: list.base_number,
+            this_update: list.this_update.saturating_unix(),
+            next_update: list.next_update.ok_or_else(|| missing("nextUpdate"))?.saturating_unix(),
+            entries: read.collect::<Result<_, _>>()?,
+        })
     }
 
     /// cRLNumber.
@@ -111,29 +90,6 @@ impl ListView {
         let staying: HashSet<&SerialNumber> = newer.entries.iter().map(|(serial, _)| serial).collect();
         self.entries.iter().filter(|(serial, _)| !staying.contains(serial)).copied().collect()
     }
-}
-
-fn read_entries(list: &Tlv<'_>) -> Result<Vec<(SerialNumber, RevocationReason)>, CrlProblem> {
-    let mut entries = Vec::with_capacity(list.content.len() / 38 + 1);
-    let mut rest = list.inside();
-    while !rest.is_empty() {
-        let mut fields = rest.expect(tag::SEQUENCE, "revoked certificate")?.inside();
-        let serial = SerialNumber::read(&fields.expect(tag::INTEGER, "userCertificate")?, "userCertificate")?;
-        fields.any("revocationDate")?;
-        let mut reason = RevocationReason::Unspecified;
-        if let Some(list) = fields.optional(tag::SEQUENCE, "crlEntryExtensions")? {
-            let mut extensions = list.inside();
-            while !extensions.is_empty() {
-                let extension = RawExtension::read(&mut extensions)?;
-                if extension.kind.content == oid::REASON_CODE.as_bytes() {
-                    let code = extension.only(tag::ENUMERATED, "reasonCode")?;
-                    reason = RevocationReason::from_code(code.small_unsigned("reasonCode")?);
-                }
-            }
-        }
-        entries.push((serial, reason));
-    }
-    Ok(entries)
 }
 
 #[cfg(test)]

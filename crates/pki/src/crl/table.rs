@@ -15,6 +15,13 @@ pub(crate) struct Entry {
     pub(crate) at: u32,
 }
 
+impl Entry {
+    /// Whether it says that a certificate is no longer listed: removeFromCRL (8), in deltas.
+    pub(crate) const fn is_removal(&self) -> bool {
+        self.reason == 8
+    }
+}
+
 /// Entries by serial number; each serial once.
 pub(crate) struct EntryTable {
     entries: Vec<Entry>,
@@ -41,7 +48,10 @@ impl EntryTable {
     pub(crate) fn new(mut entries: Vec<Entry>) -> Self {
         // Positions have 32 bits; a list of four thousand million entries does not fit DER's lengths here.
         entries.truncate(u32::MAX as usize);
-        entries.shrink_to_fit();
+        if entries.capacity() - entries.len() > entries.len() / 8 {
+            // Only where there is much to give back: it may mean a copy.
+            entries.shrink_to_fit();
+        }
         let mut table = Self::lay_out(entries);
         if table.sort_buckets() == Repeats::Some {
             let mut entries = std::mem::take(&mut table.entries);
@@ -111,6 +121,17 @@ impl EntryTable {
     pub(crate) fn find(&self, serial: &[u8; 21]) -> Option<&Entry> {
         let bucket = usize::try_from(hash(serial) >> self.shift).ok()?;
         self.entries.get(self.bucket_range(bucket))?.iter().find(|entry| entry.serial == *serial)
+    }
+
+    /// These entries, with those of `newer` in place of the ones for the same serials.
+    pub(crate) fn overlaid(&self, newer: &Self) -> Self {
+        let kept = self.entries.iter().filter(|entry| newer.find(&entry.serial).is_none());
+        Self::new(newer.entries.iter().chain(kept).copied().collect())
+    }
+
+    /// Every entry, in no order.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     /// How many serials there are.

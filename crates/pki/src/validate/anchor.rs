@@ -166,9 +166,9 @@ impl From<PublicKeyError> for CertificateProblem {
     fn from(error: PublicKeyError) -> Self {
         match error {
             PublicKeyError::Malformed(fault) => fault.into(),
-            PublicKeyError::ModulusSize { .. } | PublicKeyError::Unsupported => {
-                Self::WrongProfile { what: "public key that is not supported" }
-            }
+            PublicKeyError::ModulusSize { .. }
+            | PublicKeyError::Exponent { .. }
+            | PublicKeyError::Unsupported => Self::WrongProfile { what: "public key that is not supported" },
         }
     }
 }

@@ -9,6 +9,7 @@ use super::problem::CertificateProblem;
 use super::profile::{Profile, ProfileFault};
 use crate::asn1::time::CertificateTime;
 use crate::certificate::Certificate;
+use crate::crl::coverage::{PlaceId, places_of};
 use crate::public_key::VerifyingKey;
 use crate::revocation::{RevocationReason, Status};
 use crate::serial::SerialNumber;
@@ -29,6 +30,9 @@ pub struct PathGood {
     certificate_sha256: [u8; 32],
     spki_sha256: [u8; 32],
     key: VerifyingKey,
+    is_authority: bool,
+    /// Where it says that its revocation status is published.
+    places: Box<[PlaceId]>,
 }
 
 impl fmt::Debug for PathGood {
@@ -75,6 +79,8 @@ impl PathGood {
             certificate_sha256: sha256(leaf.as_der()),
             spki_sha256: sha256(leaf.spki_der()),
             key: VerifyingKey::from_spki(&leaf.spki)?,
+            is_authority: leaf.extensions().is_authority(),
+            places: places_of(leaf),
         })
     }
 
@@ -96,6 +102,14 @@ impl PathGood {
     /// The key that issued it.
     pub const fn issuer_key_id(&self) -> IssuerKeyId {
         self.issuer
+    }
+
+    pub(crate) const fn is_authority(&self) -> bool {
+        self.is_authority
+    }
+
+    pub(crate) const fn places(&self) -> &[PlaceId] {
+        &self.places
     }
 
     /// SHA-256 of its DER: what a cache is keyed by.
@@ -162,6 +176,8 @@ pub fn path(
         certificate_sha256: sha256(leaf_der),
         spki_sha256: sha256(certificate.spki_der()),
         key: VerifyingKey::from_spki(&certificate.spki)?,
+        is_authority: certificate.extensions().is_authority(),
+        places: places_of(&certificate),
     };
     good.still_valid_at(now)?;
     profile.check(&certificate)?;
