@@ -12,7 +12,7 @@ use crate::hashes::{sha256, sha256_of};
 use crate::platform::{KnownTerminal, Platform};
 use crate::replay::{Freshness, Remembered, judge};
 use crate::store::LastOutcome;
-use pki::revocation::{RevocationReason, Status, UnknownCause};
+use pki::revocation::RevocationReason;
 use pki::validate::{self, CertificateGood, CertificateProblem, OnUnknownStatus, PathGood, Profile};
 use protocol::answer::{Answer, CardProfile, CivilDate, Proof, ProofMethod};
 use protocol::eligibility_v1::{CheckRequest, CheckResponse};
@@ -235,10 +235,7 @@ fn holder_status(
     path: &PathGood,
     now: UnixSeconds,
 ) -> Result<CertificateGood, CertificateProblem> {
-    let index = platform.revocation.load();
-    let status = index.as_ref().map_or(Status::Unknown(UnknownCause::NoList), |index| {
-        index.status_of(path, now, platform.status_max_age_seconds)
-    });
+    let status = platform.revocation.load().status_of(path, now, platform.status_max_age_seconds);
     validate::conclude(path, now, status, OnUnknownStatus::Refuse)
 }
 

@@ -39,13 +39,17 @@ pub struct Config {
 pub struct Revocation {
     /// URL of the authentication CA's CRL.
     pub url: String,
-    /// PEM of the CA that the URL's server certificate chains to.
+    /// URL of its deltas, if they are to be pulled between complete lists: a lost card is stopped sooner
+    /// and a town's list of tens of megabytes is fetched when it is needed only.
+    #[serde(default)]
+    pub delta_url: Option<String>,
+    /// PEM of the CA that the URLs' server certificate chains to.
     pub server_ca: PathBuf,
     /// PEM files of the authentication CAs: whose cards are believed.
     pub auth_ca: Vec<PathBuf>,
     /// File that keeps the newest CRL over a restart.
     pub kept: PathBuf,
-    /// How often the CRL is pulled, in seconds.
+    /// How often the CRL (or its delta) is pulled, in seconds.
     #[serde(default = "refresh_seconds")]
     pub refresh_seconds: u64,
     /// How old a status may be before it counts as unknown, in seconds from thisUpdate. No default: it

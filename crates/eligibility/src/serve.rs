@@ -4,15 +4,17 @@ use crate::config::Config;
 use crate::http;
 use crate::keys::PlatformKeys;
 use crate::platform::{Parts, Platform};
-use crate::revocation::{CurrentRevocation, Installed};
+use crate::revocation::{CurrentRevocation, PullError};
 use crate::store::sqlite::SqliteStore;
 use chassis::admin::{self, Check, Readiness};
+use chassis::client::{Client, ClientLimits};
 use chassis::clock::SystemClock;
 use chassis::durable_log::{DurableLog, LogOptions};
 use chassis::entropy::SystemEntropy;
 use chassis::listener::{self, ListenerLimits};
 use chassis::shutdown::ShutdownSignal;
 use chassis::tls::{self, ClientAuth};
+use pki::crl::{Change, CrlProblem, RevocationIndex};
 use pki::pem::{self, PemKind};
 use pki::validate::TrustAnchor;
 use std::path::Path;
@@ -20,6 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
+/// From asking for a list to its last byte: 66 MB over a line of 5 Mbit/s.
+const LIST_TIMEOUT: Duration = Duration::from_secs(120);
 const STATUS_CHECK: &str = "revocation_status";
 /// How long the log waits for company while several checks are under way: a sync costs as much CPU as
 /// two checks. A check that is alone does not wait.
@@ -94,6 +98,26 @@ fn split_url(url: &str) -> Option<(&str, &str)> {
     Some((url.get(..slash)?, url.get(slash..)?))
 }
 
+/// Pulls the delta, and the complete list when the delta builds on one that is not at hand.
+async fn pull_newest(
+    revocation: &Arc<CurrentRevocation>,
+    (client, path): &(Client, String),
+    delta: Option<&(Client, String)>,
+) -> Result<Change, PullError> {
+    let Some((delta_client, delta_path)) = delta else { return revocation.pull(client, path).await };
+    let changed = revocation.pull(delta_client, delta_path).await;
+    let is_enough = match &changed {
+        Ok(_) => !revocation.load().lists().any(RevocationIndex::is_behind),
+        Err(error) => !matches!(error, PullError::Refused(CrlProblem::DeltaWithoutBase { .. })),
+    };
+    if is_enough {
+        return changed;
+    }
+    let complete = revocation.pull(client, path).await?;
+    let changed = revocation.pull(delta_client, delta_path).await;
+    if complete == Change::New { changed.or(Ok(complete)) } else { changed }
+}
+
 /// Pulls the CRL for ever; the readiness check says how that goes.
 async fn keep_pulling(
     platform: Arc<Platform>,
@@ -101,22 +125,30 @@ async fn keep_pulling(
     readiness: Readiness,
     shutdown: ShutdownSignal,
 ) -> Result<(), ServeError> {
-    let (base, path) = split_url(&config.revocation.url).ok_or_else(|| ServeError {
-        doing: "reading revocation.url",
-        why: format!("{} is not of the form https://host:port/path", config.revocation.url),
-    })?;
-    let tls = tls::client_config(&config.revocation.server_ca, None)
-        .map_err(failed("reading revocation.server_ca"))?;
-    let client = chassis::client::Client::new(base, tls).map_err(failed("reading revocation.url"))?;
+    let source = |url: &str, setting: &'static str| {
+        let (base, path) = split_url(url).ok_or_else(|| ServeError {
+            doing: setting,
+            why: format!("{url} is not of the form https://host:port/path"),
+        })?;
+        let tls = tls::client_config(&config.revocation.server_ca, None)
+            .map_err(failed("reading revocation.server_ca"))?;
+        let client = Client::new(base, tls).map_err(failed(setting))?;
+        let limits = ClientLimits { request_timeout: LIST_TIMEOUT, ..ClientLimits::default() };
+        Ok::<_, ServeError>((client.with_limits(limits), path.to_owned()))
+    };
+    let complete = source(&config.revocation.url, "reading revocation.url")?;
+    let delta = config.revocation.delta_url.as_ref();
+    let delta = delta.map(|url| source(url, "reading revocation.delta_url")).transpose()?;
     loop {
-        let pulled = platform.revocation.pull(&client, path).await;
+        let pulled = pull_newest(&platform.revocation, &complete, delta.as_ref()).await;
         match &pulled {
-            Ok(Installed::New) => tracing::info!("a new CRL is in force"),
-            Ok(Installed::Unchanged) => {}
+            Ok(Change::New) => tracing::info!("a new CRL is in force"),
+            Ok(Change::Nothing) => {}
             Err(error) => tracing::warn!(%error, "the revocation status is not renewed"),
         }
         let too_old = |age: u64| age > config.revocation.max_age_seconds;
-        let age = platform.revocation.load().as_ref().map(|i| platform.clock.now().since(i.this_update()));
+        let oldest = platform.revocation.oldest_this_update();
+        let age = oldest.map(|this_update| platform.clock.now().since(this_update));
         if let Some(age) = age {
             metrics::gauge!("kazasu_revocation_status_age_seconds")
                 .set(f64::from(u32::try_from(age).unwrap_or(u32::MAX)));

@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -166,6 +167,8 @@ struct Question<'a> {
     path: &'a str,
     content_type: Option<&'static str>,
     body: Bytes,
+    /// Who takes the body of a good reply piece by piece, and how many bytes of it at most.
+    pieces: Option<(mpsc::Sender<Bytes>, usize)>,
 }
 
 impl Client {
@@ -255,7 +258,8 @@ impl Client {
         body: Bytes,
         repeat: Repeat,
     ) -> Result<Reply, ClientError> {
-        let question = Question { method: Method::POST, path, content_type: Some(content_type), body };
+        let content_type = Some(content_type);
+        let question = Question { method: Method::POST, path, content_type, body, pieces: None };
         self.ask(question, repeat).await
     }
 
@@ -264,7 +268,25 @@ impl Client {
     /// # Errors
     /// [`ClientError`] naming the culprit.
     pub async fn get(&self, path: &str) -> Result<Reply, ClientError> {
-        let question = Question { method: Method::GET, path, content_type: None, body: Bytes::new() };
+        let body = Bytes::new();
+        let question = Question { method: Method::GET, path, content_type: None, body, pieces: None };
+        self.ask(question, Repeat::Unanswered).await
+    }
+
+    /// Gets `path` and hands the body of a 200 on as it comes, piece by piece, so that it never lies whole in
+    /// memory; the reply's own body is empty then. Other bodies come as from [`Self::get`]. When nobody takes
+    /// pieces any more the rest is not read. At most `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// [`ClientError`] naming the culprit; pieces may have been handed on before.
+    pub async fn get_in_pieces(
+        &self,
+        path: &str,
+        bytes_max: usize,
+        pieces: mpsc::Sender<Bytes>,
+    ) -> Result<Reply, ClientError> {
+        let pieces = Some((pieces, bytes_max));
+        let question = Question { method: Method::GET, path, content_type: None, body: Bytes::new(), pieces };
         self.ask(question, Repeat::Unanswered).await
     }
 
@@ -411,7 +433,7 @@ impl Client {
                 failure
             })?;
             self.round_trips.fetch_add(1, Ordering::Relaxed);
-            self.collect(response).await.map_err(begun)
+            self.collect(response, question).await.map_err(begun)
         };
         let mut reply = match timeout_at(deadline, answer).await {
             Ok(outcome) => outcome?,
@@ -446,26 +468,51 @@ impl Client {
         Ok(request)
     }
 
-    async fn collect(&self, response: Response<Incoming>) -> Result<Reply, ClientError> {
+    async fn collect(
+        &self,
+        response: Response<Incoming>,
+        question: &Question<'_>,
+    ) -> Result<Reply, ClientError> {
         let status = response.status().as_u16();
         let header = |name| {
             let value: Option<&HeaderValue> = response.headers().get(name);
             value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
         let (content_type, date) = (header(CONTENT_TYPE), header(DATE));
+        if let Some((pieces, limit_bytes)) = question.pieces.as_ref().filter(|_| status == 200) {
+            self.hand_on(response.into_body(), pieces, *limit_bytes).await?;
+            return Ok(Reply { status, content_type, date, body: Bytes::new(), bytes_out: 0, bytes_in: 0 });
+        }
         let limit_bytes = self.limits.reply_bytes_max;
-        let body = Limited::new(response.into_body(), limit_bytes)
-            .collect()
-            .await
-            .map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    ClientError::ReplyTooLong { address: self.address.clone(), limit_bytes }
-                } else {
-                    self.protocol(format!("the reply broke off: {}", in_words(error.as_ref())))
-                }
-            })?
-            .to_bytes();
+        let body = Limited::new(response.into_body(), limit_bytes).collect().await;
+        let body = body.map_err(|error| self.broke_off(error.as_ref(), limit_bytes))?.to_bytes();
         Ok(Reply { status, content_type, date, body, bytes_out: 0, bytes_in: 0 })
+    }
+
+    async fn hand_on(
+        &self,
+        body: Incoming,
+        pieces: &mpsc::Sender<Bytes>,
+        limit_bytes: usize,
+    ) -> Result<(), ClientError> {
+        let mut body = Limited::new(body, limit_bytes);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| self.broke_off(error.as_ref(), limit_bytes))?;
+            if let Ok(piece) = frame.into_data()
+                && pieces.send(piece).await.is_err()
+            {
+                return Err(self.protocol("the reply was refused while it came".into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn broke_off(&self, error: &(dyn std::error::Error + 'static), limit_bytes: usize) -> ClientError {
+        if error.is::<LengthLimitError>() {
+            ClientError::ReplyTooLong { address: self.address.clone(), limit_bytes }
+        } else {
+            self.protocol(format!("the reply broke off: {}", in_words(error)))
+        }
     }
 
     fn timed_out(&self, waiting_for: &'static str, limit: Duration) -> ClientError {

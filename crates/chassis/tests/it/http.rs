@@ -102,6 +102,42 @@ async fn a_request_head_that_trickles_is_cut_off_and_nobody_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_long_reply_is_handed_on_in_pieces_up_to_its_limit() {
+    let long = bytes::Bytes::from((0..3_000_000u32).map(|n| n.to_le_bytes()[0]).collect::<Vec<_>>());
+    let body = long.clone();
+    let router = Router::new().route("/long", axum::routing::get(async move || body.clone()));
+    let served = Served::plain(router, ListenerLimits::default()).await;
+    let client = Client::plain(&served.url("http")).unwrap();
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    let taking = tokio::spawn(async move {
+        let (mut whole, mut most) = (Vec::new(), 0);
+        while let Some(piece) = receiver.recv().await {
+            most = most.max(piece.len());
+            whole.extend_from_slice(&piece);
+        }
+        (whole, most)
+    });
+    let reply = client.get_in_pieces("/long", long.len(), sender).await.unwrap();
+    assert_eq!((reply.status, reply.body.len()), (200, 0));
+    let (whole, most) = taking.await.unwrap();
+    assert!(whole == long && most < long.len(), "{most}");
+
+    // One byte too many; nobody takes it; not what was asked for.
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(64);
+    let error = client.get_in_pieces("/long", long.len() - 1, sender).await;
+    assert!(matches!(error, Err(ClientError::ReplyTooLong { .. })), "{error:?}");
+    assert!(receiver.recv().await.is_some());
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    drop(receiver);
+    let error = client.get_in_pieces("/long", long.len(), sender).await;
+    assert!(matches!(error, Err(ClientError::Protocol { .. })), "{error:?}");
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    assert_eq!(client.get_in_pieces("/none", 9, sender).await.unwrap().status, 404);
+    assert!(receiver.recv().await.is_none());
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn a_body_that_stops_coming_is_answered_and_cut_off() {
     let served = Served::plain(echo_router(), short()).await;
     let mut slow = TcpStream::connect(served.address).await.unwrap();

@@ -7,4 +7,5 @@ mod config;
 mod fixture;
 mod recovery;
 mod refusals;
+mod revocation;
 mod store;

@@ -81,6 +81,15 @@ fn a_delta_adds_changes_and_removes() {
         delta(&town, 12, 14, &[(4, RemoveFromCrl), (1, Superseded)]),
     ]);
     assert_eq!(seen(&held), [(1, Superseded), (2, Superseded), (3, CertificateHold), (5, Superseded)]);
+    assert!(only(&held).is_behind());
+    let held = held.with(complete(
+        &town,
+        12,
+        &[(2, Superseded), (3, CertificateHold), (4, CertificateHold), (5, Superseded)],
+    ));
+    let held = held.unwrap().0;
+    assert!(!only(&held).is_behind());
+    assert_eq!(seen(&held), [(1, Superseded), (2, Superseded), (3, CertificateHold), (5, Superseded)]);
 }
 
 #[test]

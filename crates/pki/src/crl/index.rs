@@ -83,6 +83,8 @@ struct Changes {
     entries: Arc<EntryTable>,
     /// The oldest complete list that these changes alone bring up to date.
     base: CrlNumber,
+    /// What the newest delta builds on.
+    newest_base: CrlNumber,
 }
 
 /// What has changed since a complete list: RFC 5280 §5.2.4. Says nothing alone; [`RevocationIndex::updated`] takes it.
@@ -213,10 +215,12 @@ impl RevocationIndex {
         // (c), on the complete list itself or on what earlier deltas have made of it.
         let changes = match &self.changes {
             _ if delta.base <= self.complete_number => {
-                Changes { entries: Arc::clone(&delta.entries), base: delta.base }
+                let entries = Arc::clone(&delta.entries);
+                Changes { entries, base: delta.base, newest_base: delta.base }
             }
             Some(earlier) if delta.base <= self.number => {
-                Changes { entries: Arc::new(earlier.entries.overlaid(&delta.entries)), base: earlier.base }
+                let entries = Arc::new(earlier.entries.overlaid(&delta.entries));
+                Changes { entries, base: earlier.base, newest_base: delta.base }
             }
             _ => return Err(without_base),
         };
@@ -285,6 +289,12 @@ impl RevocationIndex {
     /// Number of the complete list itself.
     pub const fn complete_number(&self) -> CrlNumber {
         self.complete_number
+    }
+
+    /// Whether deltas build on a newer complete list than this one already. They still fit, but what is laid
+    /// over the list grows until the newer one comes.
+    pub fn is_behind(&self) -> bool {
+        self.changes.as_ref().is_some_and(|changes| changes.newest_base > self.complete_number)
     }
 
     /// Whether it speaks of every certificate of its issuer, and not only of a part.

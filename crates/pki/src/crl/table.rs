@@ -43,6 +43,24 @@ fn hash(serial: &[u8; 21]) -> u64 {
     mixed.wrapping_mul(0xD6E8_FEB8_6659_FD93)
 }
 
+/// 256 parts: of a list of 1.74 million entries each has 190 kB.
+const COARSE_BITS: u32 = 8;
+
+/// Swaps each entry to the bucket where it belongs; bucket `n` reaches from `starts[n]` to `starts[n + 1]`.
+fn permute(entries: &mut [Entry], starts: &[u32], bucket: impl Fn(&Entry) -> usize) {
+    let mut next = starts.to_vec();
+    for (home, end) in starts.iter().skip(1).enumerate() {
+        while let Some(place) = next.get(home).copied().filter(|place| place < end) {
+            let Some(target) = entries.get(place as usize).map(&bucket) else { break };
+            let Some(free) = next.get_mut(target) else { break };
+            if target != home {
+                entries.swap(place as usize, *free as usize);
+            }
+            *free += 1;
+        }
+    }
+}
+
 impl EntryTable {
     /// Lays entries out in place. Of several with one serial the latest stays.
     pub(crate) fn new(mut entries: Vec<Entry>) -> Self {
@@ -80,17 +98,13 @@ impl EntryTable {
             sum += *start;
             *start = sum;
         }
-        let mut next = starts.clone();
-        for (home, end) in starts.iter().skip(1).enumerate() {
-            while let Some(place) = next.get(home).copied().filter(|place| place < end) {
-                let Some(target) = entries.get(place as usize).map(&bucket) else { break };
-                let Some(free) = next.get_mut(target) else { break };
-                if target != home {
-                    entries.swap(place as usize, *free as usize);
-                }
-                *free += 1;
-            }
+        if bits > COARSE_BITS + 2 {
+            // First into parts that fit near memory, so that what follows stays inside one of them.
+            let ends: Vec<u32> = starts.iter().copied().step_by(1 << (bits - COARSE_BITS)).collect();
+            let part = |entry: &Entry| usize::try_from(hash(&entry.serial) >> (u64::BITS - COARSE_BITS));
+            permute(&mut entries, &ends, |entry| part(entry).unwrap_or(0));
         }
+        permute(&mut entries, &starts, bucket);
         Self { entries, starts, shift }
     }
 
