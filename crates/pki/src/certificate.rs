@@ -49,7 +49,7 @@ impl<'a> Certificate<'a> {
     /// # Errors
     /// Anything that is not DER, not an X.509 certificate, or is followed by other data.
     pub fn parse(der: &'a [u8]) -> Result<Self, Malformed> {
-        let mut outer = Reader::only_sequence(der, "certificate")?;
+        let mut outer = Reader::document(der, "certificate")?;
         let tbs = outer.expect(tag::SEQUENCE, "tbsCertificate")?;
         let signature_algorithm = outer.expect(tag::SEQUENCE, "signatureAlgorithm")?;
         let signature = outer.expect(tag::BIT_STRING, "signatureValue")?.whole_octets("signatureValue")?;

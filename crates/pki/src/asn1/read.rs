@@ -296,6 +296,15 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.malformed(what)) }
     }
 
+    /// [`Self::only_sequence`], with everything in it DER, also where nobody reads: [`check_nested`].
+    pub(crate) fn document(input: &'a [u8], what: &'static str) -> Result<Self, Malformed> {
+        let mut reader = Self::new(input);
+        let sequence = reader.expect(tag::SEQUENCE, what)?;
+        reader.finish(what)?;
+        check_nested(&sequence, what)?;
+        Ok(sequence.inside())
+    }
+
     /// One SEQUENCE that fills the whole input.
     pub fn only_sequence(input: &'a [u8], what: &'static str) -> Result<Self, Malformed> {
         let mut reader = Self::new(input);

@@ -412,7 +412,10 @@ fn find_parts(held: &[u8]) -> Result<Option<Plan>, Malformed> {
         }
         (entries, entries_end) = (at + list.octets, at + list.whole());
     }
-    if end - entries_end > TAIL_OCTETS_MAX {
+    if end - tbs_end > TAIL_OCTETS_MAX {
+        return Err(Malformed { what: LIST, offset: 0 });
+    }
+    if tbs_end - entries_end > TAIL_OCTETS_MAX {
         return Err(Malformed { what: "crlExtensions", offset: entries_end });
     }
     Ok(Some(Plan { tbs, entries, entries_end, tbs_end, end }))

@@ -63,9 +63,16 @@ impl<'a> PointName<'a> {
     }
 }
 
+/// Distribution points of a certificate, and names of one of them, that are read: more are refused. Issuers
+/// write one or two; each is compared with each of every list.
+const POINTS_MAX: usize = 64;
+
 fn read_names<'a>(list: &Tlv<'a>, what: &'static str) -> Result<Vec<GeneralName<'a>>, Malformed> {
     let mut names = Vec::new();
     general_name::each(list, what, |name| {
+        if names.len() >= POINTS_MAX {
+            return Err(name.tlv.malformed(what));
+        }
         names.push(name);
         Ok(())
     })?;
@@ -85,7 +92,7 @@ pub(crate) struct DistributionPoint<'a> {
 pub(crate) fn read_distribution_points<'a>(list: &Tlv<'a>) -> Result<Vec<DistributionPoint<'a>>, Malformed> {
     let mut points = Vec::new();
     check_each(list, "cRLDistributionPoints", |entry| {
-        if entry.tag != tag::SEQUENCE {
+        if entry.tag != tag::SEQUENCE || points.len() >= POINTS_MAX {
             return Err(entry.malformed("distribution point"));
         }
         let mut fields = entry.inside();

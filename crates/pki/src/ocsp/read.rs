@@ -1,7 +1,7 @@
 //! Responses as they came: RFC 6960 §4.2. Reading decides nothing; [`crate::validate`] decides.
 
 use super::{CertId, ResponseStatus};
-use crate::asn1::read::{Malformed, Reader, Tlv};
+use crate::asn1::read::{Malformed, Reader, Tlv, check_nested};
 use crate::asn1::tag;
 use crate::asn1::time::{CertificateTime, read_response_time};
 use crate::certificate::Certificate;
@@ -63,7 +63,7 @@ impl<'a> OcspResponse<'a> {
     /// # Errors
     /// Anything that is not DER, not an OCSP response of the basic type, or is followed by other data.
     pub fn parse(der: &'a [u8]) -> Result<Self, Malformed> {
-        let mut fields = Reader::only_sequence(der, "OCSPResponse")?;
+        let mut fields = Reader::document(der, "OCSPResponse")?;
         let code = fields.expect(tag::ENUMERATED, "responseStatus")?;
         let number = code.small_unsigned("responseStatus")?;
         let status = ResponseStatus::ALL.into_iter().find(|known| u32::from(known.code()) == number);
@@ -88,8 +88,10 @@ impl<'a> OcspResponse<'a> {
             return Err(kind.malformed("responseType"));
         }
         let mut inside = octets.inside();
-        let basic = BasicResponse::read(&inside.expect(tag::SEQUENCE, "basicOCSPResponse")?)?;
+        let basic = inside.expect(tag::SEQUENCE, "basicOCSPResponse")?;
         inside.finish("basicOCSPResponse")?;
+        check_nested(&basic, "basicOCSPResponse")?;
+        let basic = BasicResponse::read(&basic)?;
         Ok(Self { status, basic: Some(basic) })
     }
 
@@ -156,14 +158,21 @@ impl<'a> BasicResponse<'a> {
     }
 }
 
-/// Certificates that cannot be read are of no use, and do no harm.
+/// Certificates of a response that are looked at. A responder needs one, with its path a few; each that is
+/// read takes a kilobyte.
+const CERTIFICATES_MAX: usize = 8;
+
+/// Certificates that cannot be read are of no use, and do no harm. Nor do those beyond [`CERTIFICATES_MAX`].
 fn read_certificates<'a>(wrapper: &Tlv<'a>) -> Result<Vec<Certificate<'a>>, Malformed> {
     let mut outer = wrapper.inside();
     let mut list = outer.expect(tag::SEQUENCE, "certs")?.inside();
     outer.finish("certs")?;
     let mut certificates = Vec::new();
     while !list.is_empty() {
-        certificates.extend(Certificate::parse(list.expect(tag::SEQUENCE, "certs")?.raw).ok());
+        let raw = list.expect(tag::SEQUENCE, "certs")?.raw;
+        if certificates.len() < CERTIFICATES_MAX {
+            certificates.extend(Certificate::parse(raw).ok());
+        }
     }
     Ok(certificates)
 }

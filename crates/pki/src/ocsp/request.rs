@@ -68,7 +68,7 @@ impl<'a> OcspRequest<'a> {
     /// # Errors
     /// See [`RequestProblem`].
     pub fn parse(der: &'a [u8]) -> Result<Self, RequestProblem> {
-        let mut outer = Reader::only_sequence(der, "OCSPRequest")?;
+        let mut outer = Reader::document(der, "OCSPRequest")?;
         let tbs = outer.expect(tag::SEQUENCE, "tbsRequest")?;
         let signature = outer.optional(tag::context_constructed(0), "optionalSignature")?;
         outer.finish("OCSPRequest")?;

@@ -215,7 +215,9 @@ struct Candidates {
 }
 
 /// Who has the name that issued the last certificate of `path`: anchors first, then those whose key identifier fits, then the rest.
-fn candidates_for(session: &Session<'_, '_>, path: &[usize], search: &mut Search<'_>) -> Candidates {
+fn candidates_for(session: &mut Session<'_, '_>, path: &[usize], search: &mut Search<'_>) -> Candidates {
+    let named = path.last().map(|place| session.named_issuers(*place)).unwrap_or_default();
+    let session = &*session;
     let mut looped = false;
     let mut found: Vec<(bool, u8, SignedBy)> = Vec::new();
     let Some(child) = path.last().and_then(|place| session.nodes.get(*place)) else {
@@ -237,14 +239,11 @@ fn candidates_for(session: &Session<'_, '_>, path: &[usize], search: &mut Search
             found.push((false, rank(anchor.key_identifier.as_deref()), SignedBy::Anchor(place)));
         }
     }
-    for (place, node) in session.nodes.iter().enumerate() {
+    for place in named.iter().copied() {
+        let Some(node) = session.nodes.get(place) else { continue };
         let certificate = node.certificate;
-        if !child.names_as_issuer(node)
-            || session
-                .anchors
-                .iter()
-                .enumerate()
-                .any(|(place, anchor)| search.anchors.include(place) && anchor.der == certificate.as_der())
+        let mut anchors = session.anchors.iter().enumerate();
+        if anchors.any(|(place, anchor)| search.anchors.include(place) && anchor.der == certificate.as_der())
         {
             continue;
         }

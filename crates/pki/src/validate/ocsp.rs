@@ -31,12 +31,14 @@ pub(crate) fn find(
         let Some(basic) = session.responses.get(place).and_then(|response| response.basic.as_ref()) else {
             continue;
         };
+        // Who answers is the same for everything that the response says.
+        let mut responder = None;
         for single in basic.singles.iter().filter(|single| single.id.serial() == certificate.serial()) {
             let is_of = |octets: &[u8]| single.id.is_of(certificate.issuer_der(), octets);
             let is_ours = session.with_key(issuer, |key| is_of(key.key_octets())).unwrap_or(false);
             let outcome = if is_ours {
                 let above = Above { path: path.get(index + 1..).unwrap_or_default(), anchor, issuer };
-                use_single(session, basic, single, place, &above, depth)
+                use_single(session, basic, single, (place, &mut responder), &above, depth)
             } else if is_of_another(session, single, issuer) {
                 // Serial numbers are unique for one issuer only.
                 continue;
@@ -95,7 +97,7 @@ fn use_single(
     session: &mut Session<'_, '_>,
     basic: &BasicResponse<'_>,
     single: &SingleResponse<'_>,
-    place: usize,
+    (place, responder): (usize, &mut Option<Result<(), UnknownCause>>),
     above: &Above<'_>,
     depth: usize,
 ) -> Result<Finding, Status> {
@@ -107,7 +109,8 @@ fn use_single(
     if session.question.ocsp_nonce.as_deref().is_some_and(|sent| basic.nonce != Some(sent)) {
         return unknown(UnknownCause::NonceMismatch);
     }
-    check_responder(session, basic, place, above, depth).map_err(Status::Unknown)?;
+    let checked = responder.get_or_insert_with(|| check_responder(session, basic, place, above, depth));
+    (*checked).map_err(Status::Unknown)?;
     let freshness = session.question.freshness;
     let at = session.question.at;
     if single.next_update.is_some_and(|next| next < single.this_update) {

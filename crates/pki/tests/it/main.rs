@@ -9,14 +9,18 @@
 )]
 
 mod asked;
+mod asking;
+mod blow_up;
 mod differ;
 mod differ_lists;
-mod foreign_openssl;
-mod asking;
 mod documents;
+mod encodings;
+mod foreign_openssl;
 mod forge;
+mod fuzz;
 mod fuzz_documents;
 mod lists;
+mod memory;
 mod paths;
 mod pkits;
 mod policies;

@@ -1,0 +1,5 @@
+#![no_main]
+#[path = "../bodies/revocation_list.rs"]
+mod body;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| body::run(data));
