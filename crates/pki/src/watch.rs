@@ -22,7 +22,7 @@ use crate::ocsp::ask::Answer;
 use crate::public_key::PublicKey;
 use crate::revocation::{RevocationReason, Status};
 use crate::serial::SerialNumber;
-use crate::signature_scheme::SignatureScheme;
+use crate::signature_scheme::{SignatureDigest, SignatureScheme};
 use crate::validate::input::Freshness;
 use crate::validate::{CertificateProblem, IssuerKeyId, TrustAnchor};
 use protocol::time::UnixSeconds;
@@ -94,8 +94,9 @@ impl Kept {
     /// It cannot be read, or no anchor's key signed it.
     pub fn of_certificate(der: &[u8], anchors: &[TrustAnchor]) -> Result<Self, CertificateProblem> {
         let certificate = Certificate::parse(der)?;
-        let scheme = SignatureScheme::read(&certificate.signature_algorithm);
-        let scheme = scheme.map_err(|_| CertificateProblem::BadSignature)?;
+        let scheme = SignatureScheme::read(&certificate.signature_algorithm).ok();
+        let scheme = scheme.filter(|scheme| scheme.digest() != Some(SignatureDigest::Sha1));
+        let scheme = scheme.ok_or(CertificateProblem::BadSignature)?;
         let named = certificate.extensions().authority_key_identifier;
         let signed = |key: &PublicKey| key.verifies(scheme, certificate.tbs.raw, certificate.signature);
         let issuer = anchors

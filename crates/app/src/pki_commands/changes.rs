@@ -26,9 +26,9 @@ The file is JSON, described in docs/document-signatures.md; it must be readable 
 Certificates are told by the labels that you gave them, never by serial number.
 
 Examples:
-  kazasu pki changes --kept kept.json --trust sign.ca.pem --crl sign.crl --add a17=hanako.sign.pem --out kept.json
-  kazasu pki changes --kept kept.json --trust sign.ca.pem --crl sign.crl --out kept.json --json
-  kazasu pki changes --kept kept.json --trust sign.ca.pem --crl sign.crl sign-delta.crl
+  kazasu pki changes --kept kept.json --trust sign-ca.pem --crl sign.crl --add a17=hanako.sign.pem --out kept.json
+  kazasu pki changes --kept kept.json --trust sign-ca.pem --crl sign.crl --out kept.json --json
+  kazasu pki changes --kept kept.json --trust sign-ca.pem --crl sign.crl sign-delta.crl
 
 Exit codes: 0 every status is known and none has changed, 1 otherwise, 2 usage.";
 

@@ -29,8 +29,8 @@ The profile says what the signer's certificate must be for; jpki-sign, if left o
 The document is taken as it is: openssl signs a changed one (line ends) unless told -binary.
 
 Examples:
-  kazasu pki cms verify --trust sign.ca.pem --crl sign.crl --content letter.pdf --signature letter.pdf.p7s
-  kazasu pki cms verify --trust sign.ca.pem --crl sign.crl --content letter.pdf --signature letter.pdf.sig --form raw --signer hanako.sign.pem
+  kazasu pki cms verify --trust sign-ca.pem --crl sign.crl --content letter.pdf --signature letter.pdf.p7s
+  kazasu pki cms verify --trust sign-ca.pem --crl sign.crl --content letter.pdf --signature letter.pdf.sig --form raw --signer hanako.sign.pem
   kazasu pki cms verify --trust ca.pem --ocsp answer.der --content a.bin --signature a.p7s --at 2025-11-22T01:02:03Z --json
 
 Exit codes: 0 every signature good, 1 not, 2 usage.")]

@@ -31,7 +31,7 @@ Nonce: left out, one is sent, and an answer without it is taken if it is fresh. 
 is refused whatever was asked for.
 
 Examples:
-  kazasu pki ocsp --issuer .kazasu/jpki_authority/public/auth.ca.pem --certificate hanako.pem
+  kazasu pki ocsp --issuer .kazasu/jpki_authority/public/auth-ca.pem --certificate hanako.pem
   kazasu pki ocsp --issuer ca.pem --certificate leaf.pem --url http://ocsp.example/ --nonce --json
   kazasu pki ocsp --issuer ca.pem --certificate leaf.pem --get --age-max 600 --out answer.der
 
@@ -208,13 +208,13 @@ fn print(
         println!("{}", serde_json::to_string_pretty(&told)?);
         return Ok(exit);
     }
-    if let Some(problem) = &problem {
-        print_problem(problem);
-    } else {
-        println!("失効していません / good");
-    }
-    if let Some(times) = times {
-        println!("  {}", words::times(&times, offset));
+    match (&problem, times) {
+        // Its detail has the times.
+        (Some(problem), _) => print_problem(problem),
+        (None, times) => {
+            println!("失効していません / good");
+            times.iter().for_each(|times| println!("  {}", words::times(times, offset)));
+        }
     }
     Ok(exit)
 }

@@ -21,6 +21,7 @@ fn the_towns_responder_card_and_lists() {
     let town = Town::start();
     the_responder(&town);
     a_signed_document(&town);
+    what_is_kept(&town);
     drop(town.stop());
 }
 
@@ -93,4 +94,43 @@ fn a_signed_document(town: &Town) {
     assert_eq!(of("lost").code, Some(0), "the card itself does not know");
     let lost = verify(&letter, &[]);
     assert_eq!(lost.json()["problem"]["code"], "document_signer_on_hold", "{lost:#?}");
+}
+
+/// Lists of parts, as the certificates name them: each covers its own, and one alone not everybody.
+fn what_is_kept(town: &Town) {
+    let ca = town.text("/rooms/jpki_authority/sign_ca").to_owned();
+    let people = ["hanako", "lost", "returned"];
+    let add = people.map(|name| format!("{name}={}", town.person(name)["sign_cert"].as_str().unwrap()));
+    let begin = |file: &str, lists: &[String]| {
+        let kept = town.folder.text(file);
+        let mut line = vec!["pki", "changes", "--trust", &ca, "--kept", &kept, "--out", &kept, "--json"];
+        line.extend(["--add", &add[0], "--add", &add[1], "--add", &add[2], "--crl"]);
+        line.extend(lists.iter().map(String::as_str));
+        let ran = kazasu(&line);
+        let told = ran.json();
+        let seen = told["kept"].as_array().unwrap().iter();
+        let seen = seen.map(|one| format!("{} {}", one["change"], one["status"]).replace('"', ""));
+        (ran.code, seen.collect::<Vec<_>>())
+    };
+    let all = ["first-seen good", "first-seen hold", "first-seen revoked"].map(str::to_owned).to_vec();
+    assert_eq!(begin("whole.json", &[list(town, "sign.crl")]), (Some(1), all.clone()));
+    let parts: Vec<String> = (0..).map_while(|part| part_of_list(town, part)).collect();
+    assert!(parts.len() > 1, "the town's authority has parts");
+    assert_eq!(begin("parts.json", &parts), (Some(1), all));
+    // Each alone covers one of many.
+    let alone = parts.iter().enumerate().map(|(place, part)| {
+        begin(&format!("{place}.json"), std::slice::from_ref(part)).1[0] == "first-seen good"
+    });
+    assert_eq!(alone.filter(|covers| *covers).count(), 1);
+}
+
+fn part_of_list(town: &Town, part: u32) -> Option<String> {
+    let responder = town.text("/rooms/jpki_authority/ocsp");
+    let client = chassis::client::Client::plain(responder.strip_suffix("/ocsp").unwrap()).unwrap();
+    let reply = crate::fixture::on_runtime(client.get(&format!("/crl/sign/{part:03}.crl"))).unwrap();
+    let file = town.folder.text(&format!("sign-{part}.crl"));
+    (reply.status == 200).then(|| {
+        fs::write(&file, &reply.body).unwrap();
+        file
+    })
 }
