@@ -25,7 +25,11 @@ use std::path::PathBuf;
 pub(crate) const VALIDATE_EXAMPLES: &str = "\
 The chain: the first certificate of the first --chain file is the one that is asked about. All others, of
 --chain and --untrusted alike and in any order, are a bag that paths are built from. --trust alone is trusted;
-a trusted certificate need not be self-signed, and its own dates, key usage and constraints count.
+a trusted certificate need not be self-signed, and its own dates, key usage and constraints count. One that is
+no authority's is trusted for itself, where it is the one that is asked about.
+
+Files: DER, base64, or PEM with any number of blocks and any text around them. What is of no use is named, with
+the reason, in \"ignored\"; a list or response that cannot be read may have spoken of any certificate.
 
 Revocation: --revocation required  every certificate below the trusted one must be known to be good
             --revocation if-present  one that no list and no response speaks of may pass; one that is spoken of
@@ -38,9 +42,9 @@ words on standard error, unless --json is given.
 
 Examples:
   kazasu pki validate --trust root.pem --chain leaf.pem intermediate.pem
-  kazasu pki validate --trust root.crt --chain leaf.crt --untrusted bag.pem --crl root.crl --crl ca.crl
+  kazasu pki validate --trust root.crt --chain leaf.crt --untrusted bag.pem --crl root.crl ca.crl
   kazasu pki validate --trust root.crt --chain leaf.crt --ocsp answer.der --at 2025-11-22T01:02:03Z
-  kazasu pki validate --trust root.crt --chain leaf.crt --policy 2.16.840.1.101.3.2.1.48.1 --require-explicit-policy
+  kazasu pki validate --trust root.crt --chain leaf.crt --policy 2.23.140.1.2.1 --require-explicit-policy
   kazasu pki validate --trust .kazasu/jpki_authority/auth.ca.pem --chain hanako.pem --profile jpki-auth --json
 
 Exit codes: 0 valid, 1 not valid, 2 usage (an unknown option or value, a file that cannot be opened).";
@@ -233,7 +237,7 @@ pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
     };
     let question = args.question();
     let mut ignored: Vec<Ignored> = Vec::new();
-    let anchors = trusted(&trust, &mut ignored);
+    let anchors = trusted(&trust, chain.first(), &mut ignored);
     let report = match chain.split_first() {
         None => Report::unreadable_leaf(&question),
         Some((leaf, rest)) => {
@@ -267,13 +271,17 @@ pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
     Ok(if report.valid { Exit::Done } else { Exit::Refused })
 }
 
-/// An anchor that cannot be used is left out, and said so: another one may do.
-fn trusted(inputs: &[Input], ignored: &mut Vec<Ignored>) -> Vec<TrustAnchor> {
+/// An anchor that cannot be used is left out, and said so: another one may do. The certificate asked about may
+/// be among them: one of no authority is then trusted for itself.
+fn trusted(inputs: &[Input], asked: Option<&Input>, ignored: &mut Vec<Ignored>) -> Vec<TrustAnchor> {
     let mut anchors = Vec::new();
     for input in inputs {
-        let authority = TrustAnchor::from_certificate(&input.der);
-        // One that is no authority's is trusted for itself.
-        match authority.or_else(|problem| TrustAnchor::pinned(&input.der).map_err(|_| problem)) {
+        let is_asked = asked.is_some_and(|asked| asked.der == input.der);
+        let anchor = match TrustAnchor::from_certificate(&input.der) {
+            Err(problem) if is_asked => TrustAnchor::pinned(&input.der).map_err(|_| problem),
+            anchor => anchor,
+        };
+        match anchor {
             Ok(anchor) => anchors.push(anchor),
             Err(problem) => ignored.push(Ignored::of(input, &problem)),
         }

@@ -217,6 +217,8 @@ fn every_example_of_the_help_page_runs() {
     let examples: Vec<&str> =
         help.lines().filter_map(|line| line.trim().strip_prefix("kazasu pki validate ")).collect();
     assert_eq!(examples.len(), 5, "{help}");
+    // Longer ones would be broken in two where the help page is wrapped.
+    assert!(examples.iter().all(|example| example.len() < 78), "{help}");
     for example in examples {
         let words: Vec<String> = example
             .split(' ')
@@ -306,4 +308,6 @@ fn a_certificate_may_be_trusted_for_itself() {
     assert_eq!(line("@leaf.der", "@leaf.der").code, Some(0));
     let other = line("@leaf.der", "@root.pem");
     assert_eq!((other.code, &other.json()["valid"]), (Some(1), &false.into()));
+    let why = "not for this use: an anchor must be an authority";
+    assert_eq!(other.json()["ignored"][0]["why"], why);
 }
