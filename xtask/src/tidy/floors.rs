@@ -7,6 +7,7 @@ const FLOORS: [(&str, u8); 10] = [
     ("protocol", 0),
     ("card", 1),
     ("pki", 1),
+    ("tlog", 1),
     ("card_io", 2),
     ("chassis", 2),
     ("hsm", 2),
