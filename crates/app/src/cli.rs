@@ -64,6 +64,12 @@ Examples:
         #[command(subcommand)]
         command: PkiCommand,
     },
+    /// Receipts of checks: does this one hold, and is the log behind it whole?
+    Receipt {
+        /// What to do.
+        #[command(subcommand)]
+        command: crate::receipt_commands::ReceiptCommand,
+    },
     /// Check a live town: one line per finding, with the fix.
     #[command(after_help = "\
 Examples:

@@ -9,6 +9,7 @@ mod doctor;
 mod load;
 mod output;
 mod pki_commands;
+mod receipt_commands;
 mod serve;
 mod touch;
 mod town;
@@ -81,6 +82,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Pki { command: PkiCommand::Cms { command } } => pki_commands::cms::run(&command),
         Command::Pki { command: PkiCommand::Changes(args) } => pki_commands::changes::run(&args),
         Command::Pki { command: PkiCommand::Cvc { command } } => pki_commands::cvc::run(&command),
+        Command::Receipt { command } => receipt_commands::run(&command),
         Command::Doctor(args) => doctor::doctor(args).await,
         Command::Load(args) => load::load(args).await,
     }

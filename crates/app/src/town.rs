@@ -143,6 +143,15 @@ pub(crate) struct HealthAuthorities {
     pub(crate) auth: HealthAuthority,
 }
 
+/// What somebody needs who verifies receipts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ReceiptLogPlaces {
+    /// The log's public key in the form of C2SP signed-note.
+    pub(crate) key: PathBuf,
+    /// Its folder: tiles, bundles and the newest saved head.
+    pub(crate) folder: PathBuf,
+}
+
 /// The whole town.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Town {
@@ -158,6 +167,8 @@ pub(crate) struct Town {
     pub(crate) terminals: Vec<Terminal>,
     /// The people.
     pub(crate) people: Vec<Person>,
+    /// The platform's receipt log.
+    pub(crate) receipt_log: ReceiptLogPlaces,
     /// PEM of the public key that the contents of the cards are checked with.
     pub(crate) card_contents_root: PathBuf,
     /// The authorities behind `hpki_auth_cert` and `hpki_sign_cert`.
@@ -270,6 +281,7 @@ mod tests {
             },
             terminals: Vec::new(),
             people: Vec::new(),
+            receipt_log: ReceiptLogPlaces { key: "k".into(), folder: "f".into() },
             card_contents_root: "r".into(),
             hpki: hpki::places_of(Path::new("d")),
             operators: operators::operators(Path::new("d")),

@@ -10,6 +10,7 @@ use crate::decide::decide;
 use crate::error::Refusal;
 use crate::hashes::{sha256, sha256_of};
 use crate::platform::{KnownTerminal, Platform};
+use crate::receipts::receipt;
 use crate::replay::{Freshness, Remembered, judge};
 use crate::store::LastOutcome;
 use pki::revocation::RevocationReason;
@@ -18,6 +19,7 @@ use protocol::answer::{Answer, CardProfile, CivilDate, Proof, ProofMethod};
 use protocol::eligibility_v1::{CheckRequest, CheckResponse};
 use protocol::ids::{AuthCertSerial, TerminalKeyHash};
 use protocol::problem::{Language, WireNonce};
+use protocol::receipt::{ReceiptOf, ReceiptStatement};
 use protocol::statement::{STATEMENT_LEN, StatementError, TouchMode, TouchStatement};
 use protocol::time::UnixSeconds;
 use std::sync::Arc;
@@ -86,13 +88,16 @@ async fn check_known(
     let mut last = slot.lock().await;
     match judge(last.as_ref().map(|l| &l.outcome), statement.counter, &touch_sha256) {
         Freshness::New => {}
-        Freshness::Repeat { status, body } => {
+        Freshness::Repeat { sequence, status, body } => {
             metrics::counter!("kazasu_checks_repeated_total").increment(1);
             // The first caller may have gone away before its record was durable.
-            if let Some(record) = last.as_ref().and_then(|l| l.record.as_ref()) {
-                record.durable().await.map_err(|e| Refusal::Log(e.to_string()))?;
-            }
-            return Ok(Outcome { status, body });
+            let sequence = match last.as_ref().and_then(|l| l.record.as_ref()) {
+                Some(record) => {
+                    Some(record.durable().await.map_err(|e| Refusal::Log(e.to_string()))?.sequence)
+                }
+                None => sequence,
+            };
+            return Ok(with_receipt_proof(platform, sequence, Outcome { status, body }));
         }
         Freshness::Replayed { highest } => return Err(Refusal::Replayed { highest }),
     }
@@ -104,10 +109,17 @@ async fn check_known(
     // From here on the touch is real: whatever the outcome, it is recorded and the counter is used up.
     let number = platform.take_audit_record_number();
     let judged = judge_holder(platform, &path, &serial, profile, now);
-    let outcome = match judged {
+    let (commitment, outcome) = match judged {
         Ok(answer) => {
             metrics::counter!("kazasu_checks_answered_total").increment(1);
-            answered(platform, &terminal, answer, number)
+            let of = ReceiptOf {
+                log: platform.receipts().name(),
+                audit_record: number,
+                at: now,
+                institution: &statement.institution,
+                touch_sha256,
+            };
+            answered(platform, &terminal, answer, of)
         }
         Err(refusal @ (Refusal::Store(_) | Refusal::Log(_) | Refusal::OwnKey)) => {
             return Ok(refused(platform, &terminal, &refusal, language, None));
@@ -115,26 +127,51 @@ async fn check_known(
         Err(refusal) => {
             metrics::counter!("kazasu_checks_refused_total", "code" => refusal.to_problem().code.as_str())
                 .increment(1);
-            refused(platform, &terminal, &refusal, language, Some(number))
+            let outcome = refused(platform, &terminal, &refusal, language, Some(number));
+            // Nobody gets a receipt of a refusal; its entry keeps the order of the log.
+            let text = String::from_utf8_lossy(&outcome.body).into_owned();
+            (receipt(text, platform.receipts().salt(number, &touch_sha256)).commitment(), outcome)
         }
     };
     let kept = LastOutcome {
+        sequence: None,
         counter: statement.counter,
         touch_sha256,
         status: outcome.status,
         body: outcome.body.clone(),
     };
-    let record = platform.record(number, now, terminal, &serial, &kept).await?;
+    let record = platform.record(number, now, terminal, &serial, commitment, &kept).await?;
     // No await between the hand-over and this line: the connection may break at any await, and this
     // future be dropped with it, but log and memory never part.
     *last = Some(Remembered { outcome: kept, record: Some(record.clone()) });
-    record.durable().await.map_err(|e| Refusal::Log(e.to_string()))?;
-    Ok(outcome)
+    let position = record.durable().await.map_err(|e| Refusal::Log(e.to_string()))?;
+    Ok(with_receipt_proof(platform, Some(position.sequence), outcome))
 }
 
-fn answered(platform: &Platform, terminal: &TerminalKeyHash, answer: Answer, number: u64) -> Outcome {
-    let response = CheckResponse { answer, audit_record: number, next_nonce: platform.next_nonce(terminal) };
-    Outcome { status: 200, body: serde_json::to_vec(&response).unwrap_or_default() }
+/// The response with its receipt, all but the receipt's proof, and the receipt's entry in the log.
+fn answered(
+    platform: &Platform,
+    terminal: &TerminalKeyHash,
+    mut answer: Answer,
+    of: ReceiptOf<'_>,
+) -> ([u8; 32], Outcome) {
+    let statement = serde_json::to_string(&ReceiptStatement::new(of, &answer)).unwrap_or_default();
+    let receipt = receipt(statement, platform.receipts().salt(of.audit_record, &of.touch_sha256));
+    let commitment = receipt.commitment();
+    answer.receipt = Some(receipt);
+    let response =
+        CheckResponse { audit_record: of.audit_record, next_nonce: platform.next_nonce(terminal), answer };
+    (commitment, Outcome { status: 200, body: serde_json::to_vec(&response).unwrap_or_default() })
+}
+
+/// An answer gets its proof once its record is durable: before that there is no head that has it.
+fn with_receipt_proof(platform: &Platform, sequence: Option<u64>, outcome: Outcome) -> Outcome {
+    match (outcome.status, sequence) {
+        (200, Some(sequence)) => {
+            Outcome { body: platform.with_receipt_proof(sequence, outcome.body), ..outcome }
+        }
+        _ => outcome,
+    }
 }
 
 fn check_statement(

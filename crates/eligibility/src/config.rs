@@ -18,6 +18,8 @@ pub struct Config {
     pub store: PathBuf,
     /// Folder of the durable audit log. An answer leaves only after its record is in it.
     pub audit_log: PathBuf,
+    /// The receipt log.
+    pub receipts: Receipts,
     /// Folder of the platform's own keys (unlock key, nonce secret, holder-tag secret), mode 0600.
     pub keys: PathBuf,
     /// The server's certificate and P-256 key.
@@ -31,6 +33,16 @@ pub struct Config {
     pub freshness: Freshness,
     /// How Secure Elements are armed.
     pub unlock: Unlock,
+}
+
+/// The receipt log.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipts {
+    /// Name of the log, for ever: it stands in every receipt. An address without scheme, by custom.
+    pub log: String,
+    /// Folder of its tiles. It follows from the audit log and can be made again from it.
+    pub folder: PathBuf,
 }
 
 /// Revocation status and trust anchors.
@@ -128,6 +140,7 @@ impl Config {
         for path in [
             &mut self.store,
             &mut self.audit_log,
+            &mut self.receipts.folder,
             &mut self.keys,
             &mut self.tls.cert,
             &mut self.tls.key,

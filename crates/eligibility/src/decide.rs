@@ -33,6 +33,7 @@ pub fn decide(_evidence: &CertificateGood, lookup: &Lookup, as_of: &CivilDate, p
             why_not: Some(why_no_coverage()),
             loads: loads.clone(),
             proof,
+            receipt: None,
         },
         Lookup::Linked(holdings) => decide_linked(holdings, as_of, proof),
     }
@@ -78,6 +79,7 @@ fn decide_linked(holdings: &Holdings, as_of: &CivilDate, proof: Proof) -> Answer
         why_not,
         loads: holdings.loads.clone(),
         proof,
+        receipt: None,
     }
 }
 

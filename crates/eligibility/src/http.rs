@@ -7,10 +7,10 @@ use crate::unlock;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use chassis::listener::PeerCertificate;
 use protocol::eligibility_v1::{
     CHECK_PATH, NONCE_PATH, NonceRequest, REQUEST_BYTES_MAX, UNLOCK_PATH, UnlockRequest,
@@ -29,6 +29,7 @@ pub fn router(platform: Shared) -> Router {
         .route(CHECK_PATH, post(post_check))
         .route(UNLOCK_PATH, post(post_unlock))
         .route(NONCE_PATH, post(post_nonce))
+        .route("/v1/receipt-log/{*file}", get(receipt_log))
         .method_not_allowed_fallback(|headers: HeaderMap| async move {
             respond(&Problem::new(ProblemCode::MethodNotAllowed).in_language(language(&headers)))
         })
@@ -54,6 +55,20 @@ async fn post_check(
         }
         Err(problem) => respond(&problem),
     }
+}
+
+/// The receipt log's files, as C2SP tlog-tiles serves them. Salted commitments and signed heads: they tell
+/// nothing, so every terminal may check the whole log.
+async fn receipt_log(State(platform): State<Shared>, Path(file): Path<String>) -> Response {
+    let Some(octets) = platform.receipts().served(&file) else {
+        return respond(&Problem::new(ProblemCode::NotFound));
+    };
+    let (kind, caching) = if file == "checkpoint" {
+        ("text/plain; charset=utf-8", "no-store")
+    } else {
+        ("application/octet-stream", "public, max-age=31536000, immutable")
+    };
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, caching)], octets).into_response()
 }
 
 async fn post_unlock(

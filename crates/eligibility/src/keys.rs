@@ -1,5 +1,5 @@
 //! The platform's own secrets: the unlock key that arms Secure Elements, the key that opens their
-//! evidence, the nonce secret, and the secret behind holder tags. Made once, kept in files of mode 0600, never in a log or an answer.
+//! evidence, the nonce secret, the secrets behind holder tags and receipts. Made once, kept in files of mode 0600, never in a log or an answer.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::hmac;
@@ -36,6 +36,7 @@ pub struct PlatformKeys {
     evidence: EvidencePrivateKey,
     nonce_secret: Zeroizing<[u8; 32]>,
     holder_tag: hmac::Key,
+    receipt_log: Zeroizing<[u8; 32]>,
 }
 
 impl std::fmt::Debug for PlatformKeys {
@@ -91,7 +92,8 @@ impl PlatformKeys {
         let nonce_secret = secret("nonce.secret")?;
         let holder_secret = secret("holder-tag.secret")?;
         let holder_tag = hmac::Key::new(hmac::HMAC_SHA256, &holder_secret[..]);
-        Ok(Self { unlock, evidence, nonce_secret, holder_tag })
+        let receipt_log = secret("receipt-log.secret")?;
+        Ok(Self { unlock, evidence, nonce_secret, holder_tag, receipt_log })
     }
 
     /// The key that opens evidence.
@@ -102,6 +104,11 @@ impl PlatformKeys {
     /// The nonce secret.
     pub fn nonce_secret(&self) -> &[u8; 32] {
         &self.nonce_secret
+    }
+
+    /// What the receipt log's key and salts are derived from.
+    pub fn receipt_log_secret(&self) -> &[u8; 32] {
+        &self.receipt_log
     }
 
     /// The public unlock key as an uncompressed point (SEC 1 §2.3.3, 65 octets): what a Secure Element holds.

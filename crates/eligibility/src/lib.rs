@@ -9,6 +9,7 @@
 //! | [`unlock`] | arms a Secure Element at power-on; hands out nonces |
 //! | [`nonce`], [`replay`] | freshness without stored state; replay for one integer per terminal |
 //! | [`revocation`], [`path_cache`] | certificate status in memory; validated paths |
+//! | [`receipts`] | a transparency log over the audit log: a proof in every answer |
 //! | [`audit`] | the record that is durable before an answer leaves |
 //! | [`store`] | terminals, people, coverage, links, checkpoint |
 //! | [`keys`] | the platform's own secrets |
@@ -18,6 +19,7 @@
 //! - No answer leaves before its audit record is durable; every real touch has exactly one record.
 //! - The serial comes from the certificate that was verified. There is no field for another one, and the
 //!   certificate itself comes under a seal that only this room opens.
+//! - A head of the receipt log is signed over durable records only, and never contradicts an earlier one.
 //! - A status that is missing or too old is *unknown*, and unknown is refused.
 //! - Per terminal the counter only rises; only the last touch repeated byte for byte is answered again.
 //! - No national personal number, no medical ID: there is no type for either here.
@@ -34,6 +36,7 @@ pub mod keys;
 pub mod nonce;
 pub mod path_cache;
 pub mod platform;
+pub mod receipts;
 pub mod replay;
 pub mod revocation;
 pub mod serve;

@@ -8,6 +8,7 @@ use crate::hashes;
 use crate::keys::PlatformKeys;
 use crate::nonce::NonceMint;
 use crate::path_cache::PathCache;
+use crate::receipts::{ReceiptLog, with_proof};
 use crate::replay::ReplayLedger;
 use crate::revocation::CurrentRevocation;
 use crate::store::{Checkpoint, LastOutcome, RegisteredTerminal, Standing, Store};
@@ -43,6 +44,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The audit log.
     pub log: DurableLog,
+    /// The receipt log over it.
+    pub receipts: Arc<ReceiptLog>,
     /// The platform's own keys.
     pub keys: PlatformKeys,
     /// The authentication CAs.
@@ -63,6 +66,7 @@ pub struct Parts {
 pub struct Platform {
     pub(crate) store: Arc<dyn Store>,
     log: DurableLog,
+    receipts: Arc<ReceiptLog>,
     pub(crate) keys: PlatformKeys,
     pub(crate) anchors: Arc<Vec<TrustAnchor>>,
     pub(crate) revocation: Arc<CurrentRevocation>,
@@ -91,18 +95,28 @@ impl Platform {
         let checkpoint = parts.store.load_checkpoint()?;
         let mut outcomes: HashMap<TerminalKeyHash, LastOutcome> = checkpoint.outcomes.into_iter().collect();
         let mut next_audit_record = checkpoint.next_audit_record.max(1);
+        let receipts = &parts.receipts;
+        let mut receipted = Ok(());
+        // The two follow the log each from its own point.
         parts
             .log
-            .replay(checkpoint.next_sequence, |_, payload| {
-                if let Some(record) = AuditRecord::parse(payload) {
-                    next_audit_record = next_audit_record.max(record.number + 1);
-                    let newer =
-                        outcomes.get(&record.terminal).is_none_or(|o| o.counter < record.outcome.counter);
-                    if newer {
-                        outcomes.insert(record.terminal, record.outcome);
-                    }
+            .replay(checkpoint.next_sequence.min(receipts.size() + 1), |sequence, payload| {
+                let record = AuditRecord::parse(payload);
+                let commitment = record.as_ref().map_or_else(|| hashes::sha256(payload), |r| r.commitment);
+                if receipted.is_ok() {
+                    receipted = receipts.recover_record(sequence, commitment);
+                }
+                let Some(mut record) = record else { return };
+                next_audit_record = next_audit_record.max(record.number + 1);
+                let newer = outcomes.get(&record.terminal).is_none_or(|o| o.counter < record.outcome.counter);
+                if newer {
+                    record.outcome.sequence = Some(sequence);
+                    outcomes.insert(record.terminal, record.outcome);
                 }
             })
+            .map_err(|e| Refusal::Log(e.to_string()))?;
+        receipted
+            .and_then(|()| receipts.recovered(parts.log.durable_sequence()))
             .map_err(|e| Refusal::Log(e.to_string()))?;
         Ok(Self {
             mint: NonceMint::new(parts.keys.nonce_secret(), parts.freshness.nonce_validity_seconds),
@@ -113,6 +127,7 @@ impl Platform {
             registrations: Mutex::default(),
             store: parts.store,
             log: parts.log,
+            receipts: parts.receipts,
             keys: parts.keys,
             anchors: parts.anchors,
             revocation: parts.revocation,
@@ -181,6 +196,7 @@ impl Platform {
         at: UnixSeconds,
         terminal: TerminalKeyHash,
         serial: &AuthCertSerial,
+        commitment: [u8; 32],
         outcome: &LastOutcome,
     ) -> Result<Pending, Refusal> {
         let record = AuditRecord {
@@ -188,9 +204,12 @@ impl Platform {
             at,
             terminal,
             holder_tag: self.keys.holder_tag(serial),
+            commitment,
             outcome: outcome.clone(),
         };
         let pending = self.log.enqueue(record.encode()).await.map_err(|e| Refusal::Log(e.to_string()))?;
+        // No await between the hand-over and this line, see `check`.
+        self.receipts.expect(pending.sequence(), commitment);
         metrics::counter!("kazasu_audit_records_total").increment(1);
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
         metrics::gauge!("kazasu_audit_syncs").set(self.log.stats().syncs as f64);
@@ -208,7 +227,23 @@ impl Platform {
         let saved = tokio::task::spawn_blocking(move || {
             store.save_checkpoint(&Checkpoint { next_sequence, next_audit_record, outcomes })
         });
-        saved.await.map_err(|e| Refusal::Log(e.to_string()))?.map_err(Refusal::Store)
+        saved.await.map_err(|e| Refusal::Log(e.to_string()))?.map_err(Refusal::Store)?;
+        let receipts = Arc::clone(&self.receipts);
+        let saved = tokio::task::spawn_blocking(move || receipts.save());
+        saved.await.map_err(|e| Refusal::Log(e.to_string()))?.map_err(|e| Refusal::Log(e.to_string()))
+    }
+
+    /// The receipt log.
+    pub fn receipts(&self) -> &ReceiptLog {
+        &self.receipts
+    }
+
+    /// The response with the proof that its record is in the receipt log.
+    pub(crate) fn with_receipt_proof(&self, sequence: u64, body: Vec<u8>) -> Vec<u8> {
+        match self.receipts.proof(sequence, self.log.durable_sequence()) {
+            Some(proof) => with_proof(body, &proof),
+            None => body,
+        }
     }
 
     /// Records and syncs of the audit log so far: exact numbers for tests and metrics.

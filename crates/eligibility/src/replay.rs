@@ -14,6 +14,8 @@ pub enum Freshness {
     New,
     /// The terminal's last request again: give the same answer.
     Repeat {
+        /// Sequence of its record, if it is known to be durable.
+        sequence: Option<u64>,
         /// HTTP status of the first answer.
         status: u16,
         /// Its body.
@@ -32,14 +34,14 @@ pub fn judge(last: Option<&LastOutcome>, counter: u64, touch_sha256: &[u8; 32]) 
         None => Freshness::New,
         Some(last) if counter > last.counter => Freshness::New,
         Some(last) if counter == last.counter && last.touch_sha256 == *touch_sha256 => {
-            Freshness::Repeat { status: last.status, body: last.body.clone() }
+            Freshness::Repeat { sequence: last.sequence, status: last.status, body: last.body.clone() }
         }
         Some(last) => Freshness::Replayed { highest: last.counter },
     }
 }
 
 /// A terminal's last outcome, and its record on the way to the disk (none after a restart: then it is
-/// there). Nobody gets the outcome before the record is durable.
+/// there, at the outcome's own sequence). Nobody gets the outcome before the record is durable.
 #[derive(Clone, Debug)]
 pub struct Remembered {
     /// The outcome.
@@ -86,13 +88,14 @@ impl ReplayLedger {
         for (terminal, slot) in slots {
             let Some(last) = slot.lock().await.clone() else { continue };
             // What is not on disk must not be in a checkpoint either.
-            let is_recorded = match &last.record {
-                Some(record) => record.durable().await.is_ok(),
-                None => true,
+            let sequence = match &last.record {
+                Some(record) => match record.durable().await {
+                    Ok(position) => Some(position.sequence),
+                    Err(_) => continue,
+                },
+                None => last.outcome.sequence,
             };
-            if is_recorded {
-                outcomes.push((terminal, last.outcome));
-            }
+            outcomes.push((terminal, LastOutcome { sequence, ..last.outcome }));
         }
         outcomes
     }
@@ -103,7 +106,13 @@ mod tests {
     use super::*;
 
     fn last() -> LastOutcome {
-        LastOutcome { counter: 10, touch_sha256: [1; 32], status: 200, body: b"answer".to_vec() }
+        LastOutcome {
+            sequence: None,
+            counter: 10,
+            touch_sha256: [1; 32],
+            status: 200,
+            body: b"answer".to_vec(),
+        }
     }
 
     #[test]
@@ -112,7 +121,7 @@ mod tests {
         assert_eq!(judge(Some(&last()), 11, &[2; 32]), Freshness::New);
         assert_eq!(
             judge(Some(&last()), 10, &[1; 32]),
-            Freshness::Repeat { status: 200, body: b"answer".to_vec() }
+            Freshness::Repeat { sequence: None, status: 200, body: b"answer".to_vec() }
         );
         assert_eq!(judge(Some(&last()), 10, &[2; 32]), Freshness::Replayed { highest: 10 });
         assert_eq!(judge(Some(&last()), 9, &[1; 32]), Freshness::Replayed { highest: 10 });

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::http;
 use crate::keys::PlatformKeys;
 use crate::platform::{Parts, Platform};
+use crate::receipts::ReceiptLog;
 use crate::revocation::{CurrentRevocation, PullError};
 use crate::store::sqlite::SqliteStore;
 use chassis::admin::{self, Check, Readiness};
@@ -75,10 +76,13 @@ pub fn open(config: &Config) -> Result<Arc<Platform>, ServeError> {
         );
     }
     let keys = PlatformKeys::open(&config.keys, &mut SystemEntropy).map_err(failed("opening the keys"))?;
+    let receipts = ReceiptLog::open(&config.receipts.folder, &config.receipts.log, keys.receipt_log_secret())
+        .map_err(failed("opening the receipt log"))?;
     let revocation = Arc::new(CurrentRevocation::open(Arc::clone(&anchors), &config.revocation.kept));
     let platform = Platform::recover(Parts {
         store: Arc::new(store),
         log,
+        receipts: Arc::new(receipts),
         keys,
         anchors,
         revocation,

@@ -89,6 +89,8 @@ pub struct Enrolment {
 /// The last outcome of a terminal, kept so that a lost response costs no second touch.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LastOutcome {
+    /// Sequence of its record in the audit log, once it has one.
+    pub sequence: Option<u64>,
     /// Highest counter accepted.
     pub counter: u64,
     /// SHA-256 of the statement and seal that got it.

@@ -1,6 +1,7 @@
 //! What a check answers: validity, coverage, why, how fresh, and by which proof.
 
 use crate::ids::{BranchNumber, InsuredNumber, InsuredSymbol, InsurerNumber};
+use crate::receipt::Receipt;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -323,6 +324,10 @@ pub struct Answer {
     pub loads: Vec<InsurerLoad>,
     /// What stands behind the answer.
     pub proof: Proof,
+    /// The receipt: what a third party can verify. The last field, see
+    /// [`crate::eligibility_v1::CheckResponse`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
 }
 
 #[cfg(test)]

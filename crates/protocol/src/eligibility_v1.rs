@@ -48,13 +48,14 @@ impl fmt::Debug for CheckRequest {
 /// The answer to a check, and the freshness for the next one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct CheckResponse {
-    /// The answer.
-    pub answer: Answer,
     /// Which audit record stands behind it.
     pub audit_record: u64,
     /// The next nonce.
     #[serde(with = "base64_bytes")]
     pub next_nonce: FreshnessNonce,
+    /// The answer. The last field, as its receipt is its own last field, and the proof the receipt's: the
+    /// proof is put in after everything else is on disk.
+    pub answer: Answer,
 }
 
 /// Asks the platform to arm a Secure Element.

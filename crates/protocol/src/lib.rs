@@ -12,6 +12,7 @@
 //! | [`sealed_evidence`] | [`sealed_evidence::SealedEvidence`]: what only Secure Element and platform can read |
 //! | [`physicians`] | [`physicians::PhysicianList`]: whose HPKI card may arm a Secure Element when the network is down |
 //! | [`answer`] | [`answer::Answer`]: validity, coverage, why, proof |
+//! | [`receipt`] | [`receipt::Receipt`]: what a third party can verify about an answer |
 //! | [`consent`] | the text a patient agrees to, and its bytes |
 //! | [`eligibility_v1`] | requests and responses of the eligibility platform |
 //! | [`linkage_v1`] | questions to the authority about which certificate replaced another, or is on the same card |
@@ -31,6 +32,7 @@ pub mod problem;
 mod problem_catalogue;
 mod problem_catalogue_authority;
 mod problem_catalogue_keys;
+pub mod receipt;
 pub mod sealed_evidence;
 pub mod statement;
 pub mod time;

@@ -260,6 +260,8 @@ codes! {
     DocumentSignerStatusUnknown = "document_signer_status_unknown",
     /// A revocation list older than the one that what is kept rests on.
     RevocationListOlderThanKept = "revocation_list_older_than_kept",
+    /// A receipt, or the log behind it, does not hold.
+    ReceiptInvalid = "receipt_invalid",
     /// A flow or an option that is not built yet.
     NotBuiltYet = "not_built_yet",
 }

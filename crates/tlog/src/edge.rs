@@ -86,6 +86,25 @@ impl Edge {
         full
     }
 
+    /// Tops of the full subtrees that the tree consists of, by height.
+    pub(crate) fn peaks(&self) -> Vec<Option<Hash>> {
+        let heights = u64::BITS - self.size.leading_zeros();
+        let mut peaks = vec![None; usize::try_from(heights).unwrap_or(0)];
+        for (level, row) in (0usize..).zip(&self.levels) {
+            let mut end = row.len();
+            while end > 0 {
+                let width = 1 << end.trailing_zeros();
+                let height = level * 8 + usize::try_from(end.trailing_zeros()).unwrap_or(0);
+                let top = row.get(end - width..end).and_then(top_of);
+                if let Some(peak) = peaks.get_mut(height) {
+                    *peak = top;
+                }
+                end -= width;
+            }
+        }
+        peaks
+    }
+
     /// The partial tiles as they are: what must be kept beside the full ones before the tree's head is shown.
     pub fn partial_tiles(&self) -> Vec<TileContents> {
         let mut tiles = Vec::new();

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`hash`] | leaf and node hashes |
 //! | [`edge`] | the growing right edge: append, root, the tiles to be written |
+//! | [`growth`] | a growing log with proofs for what was appended lately |
 //! | [`tile`] | where tiles are, and hashes of subtrees read from them |
 //! | [`bundle`] | the entries themselves |
 //! | [`proof`] | proofs of inclusion and of consistency, made from tiles and verified without them |
@@ -27,6 +28,7 @@ pub mod audit;
 pub mod bundle;
 pub mod checkpoint;
 pub mod edge;
+pub mod growth;
 pub mod hash;
 pub mod note;
 pub mod proof;

@@ -9,7 +9,8 @@ use crate::town::operators;
 use crate::town::people::{self, Expected, SPECIMENS, Specimen};
 use crate::town::secure_element;
 use crate::town::{
-    AuthorityRoom, Person, Room, Rooms, TOWN_FILE, TOWN_VERSION, Terminal, TerminalRoom, Town,
+    AuthorityRoom, Person, ReceiptLogPlaces, Room, Rooms, TOWN_FILE, TOWN_VERSION, Terminal, TerminalRoom,
+    Town,
 };
 use anyhow::{Context as _, bail};
 use card::my_number_card::CertifiedKey;
@@ -17,6 +18,7 @@ use card::rsa_key::CardRsaKey;
 use chassis::clock::SystemClock;
 use chassis::entropy::SystemEntropy;
 use eligibility::keys::PlatformKeys;
+use eligibility::receipts::ReceiptLog;
 use eligibility::store::sqlite::SqliteStore;
 use eligibility::store::{RegisteredTerminal, Standing, Store as _};
 use jpki_authority::{Authority, CertificateKind, PersonCertificates, PersonRegistration};
@@ -33,6 +35,8 @@ use std::sync::Mutex;
 
 /// Says that a set-up was begun in this folder and not finished: only then may it be cleared away.
 const MAKING: &str = "making";
+/// Name of the platform's receipt log.
+const RECEIPT_LOG: &str = "eligibility.kazasu.example/receipts";
 const FOLDERS: [&str; 8] =
     ["ca", "eligibility", "jpki_authority", "terminal", "people", "operators", "partners", "logs"];
 pub(super) const YEAR: u64 = 366 * 86_400;
@@ -70,8 +74,23 @@ pub(crate) fn prepare(dir: &Path, ports_from: u16, seed: u64, printer: &Printer)
     let (operators, partners) = (operators::operators(dir), operators::partners(dir));
     let dir = dir.to_owned();
     let version = TOWN_VERSION;
-    let town =
-        Town { version, seed, dir, rooms, terminals, people, card_contents_root, hpki, operators, partners };
+    let receipt_log = ReceiptLogPlaces {
+        key: dir.join("eligibility/receipt-log.vkey"),
+        folder: dir.join("eligibility/receipts"),
+    };
+    let town = Town {
+        version,
+        seed,
+        dir,
+        rooms,
+        terminals,
+        people,
+        receipt_log,
+        card_contents_root,
+        hpki,
+        operators,
+        partners,
+    };
     town.save()?;
     if making {
         std::fs::remove_file(town.dir.join(MAKING))?;
@@ -417,6 +436,13 @@ fn make_terminals(
 ) -> anyhow::Result<Vec<Terminal>> {
     let (institution, institution_name) = people::institution()?;
     let platform_keys = PlatformKeys::open(&places.at("eligibility/keys"), &mut SystemEntropy)?;
+    let receipts = ReceiptLog::open(
+        &places.at("eligibility/receipts"),
+        RECEIPT_LOG,
+        platform_keys.receipt_log_secret(),
+    )?;
+    let key = format!("{}\n", receipts.verifier().to_text());
+    std::fs::write(places.at("eligibility/receipt-log.vkey"), key)?;
     let store = SqliteStore::open(&places.at("eligibility/store.sqlite"))?;
     let mut terminals = Vec::new();
     for name in ["reception-1", "reception-2"] {
@@ -539,6 +565,10 @@ store = "store.sqlite"
 audit_log = "audit"
 keys = "keys"
 terminal_ca = "../ca/terminal-ca.pem"
+
+[receipts]
+log = "{RECEIPT_LOG}"
+folder = "receipts"
 
 [tls]
 cert = "server.pem"

@@ -42,6 +42,7 @@ mod real_card;
 #[path = "../../../hsm/tests/it/softhsm.rs"]
 mod softhsm;
 mod responder;
+mod receipts;
 mod specimen_card;
 mod touches;
 mod town;

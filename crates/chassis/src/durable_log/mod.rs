@@ -319,6 +319,11 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// Where the record will lie, once it is durable.
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// Returns when the record is durable; at once if it already is.
     ///
     /// # Errors

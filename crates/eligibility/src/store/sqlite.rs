@@ -34,6 +34,8 @@ CREATE TABLE terminal_outcome(
   status INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE checkpoint(
   only INTEGER PRIMARY KEY CHECK(only = 1), next_sequence INTEGER NOT NULL, next_audit_record INTEGER NOT NULL);
+", "
+ALTER TABLE terminal_outcome ADD COLUMN sequence INTEGER;
 "];
 
 const LOOKUP: &str = "
@@ -357,14 +359,15 @@ impl Store for SqliteStore {
         self.write(|transaction| {
             for (terminal, last) in &checkpoint.outcomes {
                 transaction
-                    .prepare_cached("INSERT OR REPLACE INTO terminal_outcome VALUES(?1,?2,?3,?4,?5)")
+                    .prepare_cached("INSERT OR REPLACE INTO terminal_outcome VALUES(?1,?2,?3,?4,?5,?6)")
                     .and_then(|mut statement| {
                         statement.execute(params![
                             &terminal.0[..],
                             last.counter.cast_signed(),
                             &last.touch_sha256[..],
                             last.status,
-                            last.body
+                            last.body,
+                            last.sequence.map(u64::cast_signed)
                         ])
                     })
                     .map_err(engine)?;
@@ -394,18 +397,25 @@ impl Store for SqliteStore {
             })
             .map_err(engine)?;
         let Some((next_sequence, next_audit_record)) = position else { return Ok(Checkpoint::default()) };
-        type RawOutcome = (Vec<u8>, i64, Vec<u8>, u16, Vec<u8>);
+        type RawOutcome = (Vec<u8>, i64, Vec<u8>, u16, Vec<u8>, Option<i64>);
         let raw: Vec<RawOutcome> = self
             .readers
             .with(|connection| {
                 connection
                     .prepare_cached(
-                        "SELECT key_hash, counter, touch_sha256, status, body FROM terminal_outcome",
+                        "SELECT key_hash, counter, touch_sha256, status, body, sequence FROM terminal_outcome",
                     )
                     .and_then(|mut statement| {
                         statement
                             .query_map([], |row| {
-                                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                                Ok((
+                                    row.get(0)?,
+                                    row.get(1)?,
+                                    row.get(2)?,
+                                    row.get(3)?,
+                                    row.get(4)?,
+                                    row.get(5)?,
+                                ))
                             })
                             .and_then(Iterator::collect::<rusqlite::Result<_>>)
                     })
@@ -413,8 +423,9 @@ impl Store for SqliteStore {
             .map_err(engine)?;
         let outcomes = raw
             .into_iter()
-            .map(|(terminal, counter, request, status, body)| {
+            .map(|(terminal, counter, request, status, body, sequence)| {
                 let last = LastOutcome {
+                    sequence: sequence.map(i64::cast_unsigned),
                     counter: counter.cast_unsigned(),
                     touch_sha256: array(request)?,
                     status,

@@ -7,6 +7,7 @@ use eligibility::config::{Freshness, Unlock};
 use eligibility::hashes::expected_consent;
 use eligibility::keys::PlatformKeys;
 use eligibility::platform::{Parts, Platform};
+use eligibility::receipts::ReceiptLog;
 use eligibility::revocation::CurrentRevocation;
 use eligibility::store::sqlite::SqliteStore;
 use eligibility::store::{CoverageRow, Enrolment, Link, RegisteredTerminal, Standing, Store as _};
@@ -35,6 +36,7 @@ use std::sync::Arc;
 
 /// 2026-11-22 03:00 in Tokyo.
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_795_284_000);
+pub(crate) const LOG_NAME: &str = "eligibility.test/receipts";
 pub(crate) const TERMINAL: [u8; 32] = [1; 32];
 pub(crate) const OTHER_TERMINAL: [u8; 32] = [2; 32];
 pub(crate) const SUSPENDED_TERMINAL: [u8; 32] = [3; 32];
@@ -137,10 +139,13 @@ fn parts(
 ) -> Parts {
     let anchors = Arc::new(vec![TrustAnchor::from_certificate(authority.certificate_der()).unwrap()]);
     let (log, _) = DurableLog::open(&folder.join("audit"), LogOptions::default()).unwrap();
+    let keys = PlatformKeys::open(&folder.join("keys"), &mut Seeded::new(9)).unwrap();
+    let receipts = ReceiptLog::open(&folder.join("receipts"), LOG_NAME, keys.receipt_log_secret()).unwrap();
     Parts {
+        receipts: Arc::new(receipts),
         store: Arc::new(SqliteStore::open(&folder.join("store.sqlite")).unwrap()),
         log,
-        keys: PlatformKeys::open(&folder.join("keys"), &mut Seeded::new(9)).unwrap(),
+        keys,
         revocation: Arc::new(CurrentRevocation::open(Arc::clone(&anchors), &folder.join("auth.crl"))),
         anchors,
         clock: Arc::clone(clock) as Arc<dyn protocol::time::Clock>,

@@ -5,6 +5,7 @@
 mod answers;
 mod config;
 mod fixture;
+mod receipts;
 mod recovery;
 mod refusals;
 mod revocation;

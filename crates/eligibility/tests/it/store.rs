@@ -32,7 +32,13 @@ fn conformance(store: &dyn Store) {
     store.record_insurer_notice(&one, NOW).unwrap();
 
     assert_eq!(store.load_checkpoint().unwrap().next_sequence, 0);
-    let last = LastOutcome { counter: u64::MAX, touch_sha256: [4; 32], status: 503, body: vec![1, 2, 3] };
+    let last = LastOutcome {
+        sequence: Some(9),
+        counter: u64::MAX,
+        touch_sha256: [4; 32],
+        status: 503,
+        body: vec![1, 2, 3],
+    };
     let checkpoint = Checkpoint {
         next_sequence: 10,
         next_audit_record: 11,

@@ -65,6 +65,7 @@ fn answer(validity: Validity, name: &str) -> Answer {
             profile: CardProfile::Jicsap,
             certificate_status_age_seconds: 60,
         },
+        receipt: None,
     }
 }
 

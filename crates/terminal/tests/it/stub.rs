@@ -304,5 +304,6 @@ fn hanako() -> Answer {
             profile: CardProfile::Jicsap,
             certificate_status_age_seconds: 60,
         },
+        receipt: None,
     }
 }

@@ -5,6 +5,7 @@
 )]
 
 mod files;
+mod growth;
 mod memory;
 mod tamper;
 mod tree;
