@@ -5,6 +5,6 @@ pub(crate) mod ceremony;
 pub(crate) mod changes;
 pub(crate) mod cms;
 pub(crate) mod cvc;
-pub(crate) mod office;
 pub(crate) mod ocsp;
+pub(crate) mod office;
 pub(crate) mod validate;

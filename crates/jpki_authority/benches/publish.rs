@@ -17,7 +17,7 @@
 use chassis::config::TlsFiles;
 use chassis::entropy::SystemEntropy;
 use chassis::process_cpu::process_total_nanoseconds;
-use jpki_authority::config::{Config, CrlTimes, Names, OcspTimes, StatusPages};
+use jpki_authority::config::{Config, CrlTimes, KeyPlaces, Names, OcspTimes, StatusPages};
 use jpki_authority::store::{ListForm, ListName, ListScope};
 use jpki_authority::{Authority, CertificateKind};
 use pki::revocation::RevocationReason;
@@ -74,6 +74,7 @@ fn config(folder: &Path, scale: Scale) -> Config {
         store: "store.sqlite".into(),
         keys_dir: "keys".into(),
         public_dir: "public".into(),
+        keys: KeyPlaces::default(),
         tls: TlsFiles { cert: "server.pem".into(), key: "server.key".into() },
         status: StatusPages { listen: free, url: "http://localhost".into() },
         crl: CrlTimes {
@@ -84,6 +85,7 @@ fn config(folder: &Path, scale: Scale) -> Config {
         },
         ocsp: OcspTimes { validity_seconds: 3_600, reuse_seconds: 60, delegate_seconds: 7 * 86_400 },
         names: Names { organization: "JPKI-EMULATED".into(), operator: "KAZASU TEST municipalities".into() },
+        linkage: None,
     }
     .resolved(folder)
 }

@@ -38,11 +38,11 @@ mod pki_validate;
 mod platform_certificates;
 mod platform_edge;
 mod real_card;
+mod receipts;
+mod responder;
 #[expect(dead_code, reason = "the token's own tests use more of it")]
 #[path = "../../../hsm/tests/it/softhsm.rs"]
 mod softhsm;
-mod responder;
-mod receipts;
 mod specimen_card;
 mod touches;
 mod town;

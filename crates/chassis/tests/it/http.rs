@@ -108,7 +108,7 @@ async fn a_long_reply_is_handed_on_in_pieces_up_to_its_limit() {
     let router = Router::new().route("/long", axum::routing::get(async move || body.clone()));
     let served = Served::plain(router, ListenerLimits::default()).await;
     let client = Client::plain(&served.url("http")).unwrap();
-    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<bytes::Bytes>(1);
     let taking = tokio::spawn(async move {
         let (mut whole, mut most) = (Vec::new(), 0);
         while let Some(piece) = receiver.recv().await {
@@ -127,11 +127,11 @@ async fn a_long_reply_is_handed_on_in_pieces_up_to_its_limit() {
     let error = client.get_in_pieces("/long", long.len() - 1, sender).await;
     assert!(matches!(error, Err(ClientError::ReplyTooLong { .. })), "{error:?}");
     assert!(receiver.recv().await.is_some());
-    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let (sender, receiver) = tokio::sync::mpsc::channel::<bytes::Bytes>(1);
     drop(receiver);
     let error = client.get_in_pieces("/long", long.len(), sender).await;
     assert!(matches!(error, Err(ClientError::Protocol { .. })), "{error:?}");
-    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<bytes::Bytes>(1);
     assert_eq!(client.get_in_pieces("/none", 9, sender).await.unwrap().status, 404);
     assert!(receiver.recv().await.is_none());
     served.stop().await;

@@ -26,5 +26,5 @@ mod pkits;
 mod policies;
 mod responses;
 mod vectors;
-mod wycheproof;
 mod watching;
+mod wycheproof;
