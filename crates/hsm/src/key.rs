@@ -164,7 +164,7 @@ impl Token {
     /// The token cannot be asked.
     pub fn holds(&self, key: &Pkcs11Key) -> Result<bool, KeyError> {
         let wanted = self.description(ObjectClass::PRIVATE_KEY, key)?;
-        let session = self.writing_session()?;
+        let session = self.looking_session()?;
         let found = session.find_objects(&wanted).map_err(|error| self.failed("looking for keys", &error))?;
         Ok(!found.is_empty())
     }
@@ -174,7 +174,7 @@ impl Token {
     /// # Errors
     /// The key is absent or ambiguous, or the token cannot be asked.
     pub fn protection(&self, key: &Pkcs11Key) -> Result<KeyProtection, KeyError> {
-        let session = self.writing_session()?;
+        let session = self.looking_session()?;
         let handle = self.find_private(&session, key)?;
         Ok(self.protection_of(&session, handle)?)
     }

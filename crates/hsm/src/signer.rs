@@ -196,6 +196,10 @@ impl Pkcs11Signer {
                     self.token.forget(epoch);
                     Ok(())
                 }
+                Remedy::Reconnect => {
+                    self.token.hand_back(epoch);
+                    Ok(())
+                }
                 // Private keys vanish with the login, so their handles do too.
                 Remedy::Login | Remedy::FindKey => {
                     let lease = self.token.session()?;

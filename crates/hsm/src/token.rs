@@ -53,6 +53,8 @@ impl std::fmt::Debug for Token {
 pub(crate) enum Remedy {
     /// The session is dead, and so are all others.
     NewSessions,
+    /// The device is in trouble: its sessions are given back before new ones are asked for.
+    Reconnect,
     /// Somebody logged out.
     Login,
     /// The handle of the key is dead.
@@ -65,15 +67,13 @@ pub(crate) enum Remedy {
 pub(crate) const fn remedy(error: &Error) -> Remedy {
     match error {
         Error::Pkcs11(
-            RvError::SessionHandleInvalid
-            | RvError::SessionClosed
-            | RvError::DeviceRemoved
-            | RvError::DeviceError
-            | RvError::TokenNotPresent
-            | RvError::SlotIdInvalid
-            | RvError::CryptokiNotInitialized,
+            RvError::SessionHandleInvalid | RvError::SessionClosed | RvError::CryptokiNotInitialized,
             _,
         ) => Remedy::NewSessions,
+        Error::Pkcs11(
+            RvError::DeviceRemoved | RvError::DeviceError | RvError::TokenNotPresent | RvError::SlotIdInvalid,
+            _,
+        ) => Remedy::Reconnect,
         Error::Pkcs11(RvError::UserNotLoggedIn, _) => Remedy::Login,
         Error::Pkcs11(RvError::KeyHandleInvalid | RvError::ObjectHandleInvalid, _) => Remedy::FindKey,
         _ => Remedy::None,
@@ -156,7 +156,7 @@ impl Token {
             other => other.to_string(),
         };
         match remedy(error) {
-            Remedy::NewSessions => HsmError::TokenLost { token, doing, why },
+            Remedy::NewSessions | Remedy::Reconnect => HsmError::TokenLost { token, doing, why },
             _ => HsmError::Refused { token, doing, why },
         }
     }
@@ -180,7 +180,12 @@ impl Token {
         }
     }
 
-    /// A session of its own for making keys and looking around; closed when dropped.
+    /// A session of its own for looking around, also in a token that is write-protected; closed when dropped.
+    pub(crate) fn looking_session(&self) -> Result<Session, HsmError> {
+        self.open_even_after_a_loss(&mut self.lock(), Access::Looking)
+    }
+
+    /// A session of its own for making keys; closed when dropped.
     pub(crate) fn writing_session(&self) -> Result<Session, HsmError> {
         self.open_even_after_a_loss(&mut self.lock(), Access::ReadWrite)
     }
@@ -211,6 +216,18 @@ impl Token {
     /// Lets go of everything from before the token was lost, if nobody else has done so since.
     pub(crate) fn forget(&self, epoch: u64) {
         self.forget_in(&mut self.lock(), epoch);
+    }
+
+    /// The same for a device in trouble: a session it does not get back is one it may not have later.
+    pub(crate) fn hand_back(&self, epoch: u64) {
+        let mut state = self.lock();
+        if state.epoch == epoch {
+            for session in state.idle.drain(..) {
+                // It may be gone already; then there is nothing to give back.
+                drop(session.close());
+            }
+        }
+        self.forget_in(&mut state, epoch);
     }
 
     fn forget_in(&self, state: &mut State, epoch: u64) {
@@ -272,6 +289,7 @@ impl Token {
         let session = match access {
             // The pool never closes: a handle that died may belong to somebody else by then.
             Access::ReadOnly => self.module.open_ro_session_no_drop(slot),
+            Access::Looking => self.module.open_ro_session(slot),
             Access::ReadWrite => self.module.open_rw_session(slot),
         };
         let session = session.map_err(|error| self.failed("opening a session", &error))?;
@@ -342,5 +360,6 @@ impl Token {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Access {
     ReadOnly,
+    Looking,
     ReadWrite,
 }

@@ -13,6 +13,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pki::ocsp::ResponseStatus;
 use protocol::time::{Clock, UnixSeconds};
 use std::sync::Arc;
 
@@ -95,6 +96,20 @@ async fn ca(State(pages): State<Pages>, Path(file): Path<String>) -> Response {
     ([(header::CONTENT_TYPE, "application/pkix-cert")], der).into_response()
 }
 
+/// In memory a signature costs less than handing the request to another thread. A token may be far away, and
+/// must not hold up the threads that serve.
+async fn ocsp_answer(pages: &Pages, request: Bytes, now: UnixSeconds) -> OcspAnswer {
+    let authority = Arc::clone(&pages.authority);
+    if authority.config().keys.ocsp_delegates.is_none() {
+        return authority.answer_ocsp(&request, now);
+    }
+    let answered = tokio::task::spawn_blocking(move || authority.answer_ocsp(&request, now)).await;
+    answered.unwrap_or_else(|error| {
+        tracing::error!(%error, "an OCSP answer ended abnormally");
+        OcspAnswer::refused(ResponseStatus::InternalError)
+    })
+}
+
 /// OCSP by POST: RFC 6960 appendix A.1.
 async fn ocsp_post(State(pages): State<Pages>, request: Request) -> Response {
     let sent = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -110,7 +125,7 @@ async fn ocsp_post(State(pages): State<Pages>, request: Request) -> Response {
     let Ok(body) = axum::body::to_bytes(request.into_body(), OCSP_REQUEST_OCTETS_MAX).await else {
         return problem(StatusCode::PAYLOAD_TOO_LARGE, "request_too_long", "a shorter request, please");
     };
-    let answer = pages.authority.answer_ocsp(&body, pages.clock.now());
+    let answer = ocsp_answer(&pages, body, pages.clock.now()).await;
     // Answers to POST are not for caches (RFC 9110 §9.3.3), and a refusal never is.
     ([(header::CONTENT_TYPE, OCSP_RESPONSE), (header::CACHE_CONTROL, "no-store")], answer.der).into_response()
 }
@@ -120,7 +135,7 @@ async fn ocsp_post(State(pages): State<Pages>, request: Request) -> Response {
 async fn ocsp_get(State(pages): State<Pages>, Path(request): Path<String>, headers: HeaderMap) -> Response {
     let now = pages.clock.now();
     let request = STANDARD.decode(request).unwrap_or_default();
-    let answer = pages.authority.answer_ocsp(&request, now);
+    let answer = ocsp_answer(&pages, request.into(), now).await;
     match answer.freshness {
         Some(freshness) => cacheable(answer, freshness, &headers),
         None => {

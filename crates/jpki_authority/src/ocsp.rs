@@ -48,7 +48,7 @@ impl OcspAnswer {
         pki::ocsp::sha256(&self.der).iter().map(|octet| format!("{octet:02x}")).collect()
     }
 
-    fn refused(status: ResponseStatus) -> Self {
+    pub(crate) fn refused(status: ResponseStatus) -> Self {
         Self { der: Bytes::from(refusal(status)), status, freshness: None }
     }
 }

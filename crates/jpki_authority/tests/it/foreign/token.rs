@@ -2,6 +2,7 @@
 
 use super::openssl;
 use crate::ceremony::{Operators, hold};
+use crate::served::Served;
 use crate::softhsm::{SoftHsm, TOKEN, with_token};
 use crate::town::{DAY, Folder, NOW, person};
 use chassis::clock::SystemClock;
@@ -18,6 +19,7 @@ use pki::pem::{self, PemKind};
 use protocol::entropy::Seeded;
 use protocol::time::{Clock as _, UnixSeconds};
 use std::path::Path;
+use std::sync::Arc;
 
 fn config(token: &SoftHsm) -> Config {
     let keys = KeyPlaces {
@@ -96,6 +98,17 @@ fn an_authority_in_a_token_issues_lists_and_answers_what_openssl_verifies() {
                     assert!(good, "{kind:?}: {said}");
                 }
             }
+            // The same over HTTP, as everybody asks.
+            let authority = Arc::new(authority);
+            let served = Served::new(&authority, Arc::new(SystemClock));
+            let ca = ca_path(authority.config(), CertificateKind::DocumentSignature);
+            let (ca, url) = (ca.to_str().unwrap(), format!("{}/ocsp", served.url()));
+            let (_, said) = openssl(
+                token.folder(),
+                &["ocsp", "-url", &url, "-issuer", ca, "-cert", "leaf.pem", "-CAfile", ca, "-nonce"],
+            );
+            assert!(said.contains("Response verify OK") && said.contains("leaf.pem: good"), "{said}");
+            drop(served);
             // No key of the two authorities is in a file, and none in the token can leave it.
             let files: Vec<String> = std::fs::read_dir(&authority.config().keys_dir)
                 .unwrap()
