@@ -3,7 +3,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`file`] | what is to be made, who takes part |
+//! | [`mod@file`] | what is to be made, who takes part |
 //! | [`approval`] | the operators' signatures over the file |
 //! | [`perform`] | the steps, each of which can be taken again after a crash |
 //! | [`transcript`] | what was done, signed with the new key; and its check, years later |
