@@ -125,6 +125,7 @@ fn measure(folder: &Path, run: Run) {
         figures.add("part: status from the store", status_reads(folder, &serials, run));
         figures.add("part: answer without HTTP, nonce", answers(&authority, &with_nonce, now, run));
         figures.add("part: answer without HTTP, no nonce", answers(&authority, &plain, now, run));
+        figures.add("part: answer behind bare HTTP, nonce", bare_responder(&authority, &nonce_posts, run));
         figures.add(NONCE, responder(&authority, "nonce", &nonce_posts, run));
         figures.add("responder, no nonce, POST", responder(&authority, "post", &plain_posts, run));
         figures.add("responder, no nonce, GET", responder(&authority, "get", &by_get, run));
@@ -281,22 +282,39 @@ fn responder(authority: &Arc<Authority>, name: &str, requests: &[Vec<u8>], run: 
     })
 }
 
+/// A bare server that answers every request with a body of this size.
 fn bare_http(request_octets: usize, response_octets: usize, run: Run) -> f64 {
     let body = hyper::body::Bytes::from(vec![b'a'; response_octets]);
     let requests = [post(&vec![b'q'; request_octets])];
-    serve_and_drive("bare", &requests, None, run, move |listener, shutdown| async move {
+    bare("bare", &requests, None, run, move |_| body.clone())
+}
+
+/// The responder behind a bare server: what routing, limits and headers cost is the difference.
+fn bare_responder(authority: &Arc<Authority>, requests: &[Vec<u8>], run: Run) -> f64 {
+    let authority = Arc::clone(authority);
+    bare("direct", requests, Some(0), run, move |request| {
+        authority.answer_ocsp(&request, SystemClock.now()).der
+    })
+}
+
+fn bare<A>(name: &str, requests: &[Vec<u8>], status: Option<u8>, run: Run, answer: A) -> f64
+where
+    A: Fn(hyper::body::Bytes) -> hyper::body::Bytes + Clone + Send + 'static,
+{
+    serve_and_drive(name, requests, status, run, move |listener, shutdown| async move {
         let serving = async {
             loop {
                 let stream = listener.accept().await.unwrap().0;
                 stream.set_nodelay(true).unwrap();
-                let body = body.clone();
+                let answer = answer.clone();
                 tokio::spawn(async move {
                     let service =
                         hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                            let body = body.clone();
+                            let answer = answer.clone();
                             async move {
-                                http_body_util::BodyExt::collect(request.into_body()).await?;
-                                Ok::<_, hyper::Error>(hyper::Response::new(http_body_util::Full::new(body)))
+                                let body = http_body_util::BodyExt::collect(request.into_body()).await?;
+                                let body = http_body_util::Full::new(answer(body.to_bytes()));
+                                Ok::<_, hyper::Error>(hyper::Response::new(body))
                             }
                         });
                     let io = hyper_util::rt::TokioIo::new(stream);
