@@ -6,15 +6,21 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark may stop")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
-use aws_lc_rs::digest;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::KeyPair as _;
+use aws_lc_rs::{digest, signature};
+use der::asn1::ObjectIdentifier;
 use divan::{Bencher, black_box};
+use pki::asn1::{tag, write};
 use pki::certificate::Certificate;
 use pki::crl::{CrlContents, ListFeed, ListShape, RevocationIndex, RevokedEntry, VerifiedList};
 use pki::issue::IssuingAuthority;
+use pki::oid;
 use pki::profile::{AuthorityProfile, JpkiPurpose, LeafProfile, Municipality, Validity};
-use pki::public_key::VerifyingKey;
+use pki::public_key::{PublicKey, VerifyingKey};
 use pki::revocation::RevocationReason;
 use pki::serial::SerialNumber;
+use pki::signature_scheme::{SignatureDigest, SignatureScheme};
 use pki::signer::{IssuerSigner as _, SoftwareRsaSigner, generate_rsa_2048_pkcs8};
 use pki::validate::input::RevocationRule;
 use pki::validate::{Evidence, Profile, Question, TrustAnchor, path, validate};
@@ -142,7 +148,52 @@ fn shortest(runs: usize, mut run: impl FnMut()) -> Duration {
     timed.min().unwrap()
 }
 
+/// What the kinds of signature cost beside the cheapest: why a validation counts more than their number.
+fn signatures() {
+    let message = b"as good as any";
+    let algorithm =
+        |kind: &ObjectIdentifier, parameters: &[u8]| write::sequence(&[&write::oid(kind), parameters]);
+    let spki = |algorithm: &[u8], key: &[u8]| write::sequence(&[algorithm, &write::bit_string(key)]);
+    // A signature that is not by the key takes as long as one that is.
+    let rsa = |octets: usize| {
+        let modulus: Vec<u8> = (0..octets).map(|place| if place == 0 { 0xB5 } else { 0x6D }).collect();
+        let key = write::sequence(&[&write::unsigned(&modulus), &write::unsigned(&[1, 0, 1])]);
+        let spki = spki(&algorithm(&oid::RSA_ENCRYPTION, &[tag::NULL, 0]), &key);
+        (PublicKey::from_spki_der(&spki).unwrap(), vec![0x11; octets])
+    };
+    let curve = |signing, curve: &ObjectIdentifier| {
+        let pair = signature::EcdsaKeyPair::generate(signing).unwrap();
+        let signed = pair.sign(&SystemRandom::new(), b"another").unwrap();
+        let spki = spki(&algorithm(&oid::EC_PUBLIC_KEY, &write::oid(curve)), pair.public_key().as_ref());
+        (PublicKey::from_spki_der(&spki).unwrap(), signed.as_ref().to_vec())
+    };
+    let sha256 = SignatureScheme::RsaPkcs1(SignatureDigest::Sha256);
+    let ecdsa = SignatureScheme::Ecdsa;
+    let p384 = (&signature::ECDSA_P384_SHA384_ASN1_SIGNING, &oid::SECP384R1);
+    let p521 = (&signature::ECDSA_P521_SHA512_ASN1_SIGNING, &oid::SECP521R1);
+    let cases = [
+        ("RSA-2048", rsa(256), sha256),
+        ("RSA-4096", rsa(512), sha256),
+        ("RSA-8192", rsa(1_024), sha256),
+        (
+            "P-256",
+            curve(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, &oid::SECP256R1),
+            ecdsa(SignatureDigest::Sha256),
+        ),
+        ("P-384", curve(p384.0, p384.1), ecdsa(SignatureDigest::Sha384)),
+        ("P-521", curve(p521.0, p521.1), ecdsa(SignatureDigest::Sha512)),
+    ];
+    println!("one signature verification:");
+    let mut cheapest = None;
+    for (name, (key, signed), scheme) in &cases {
+        let took = shortest(2_000, || assert!(!key.verifies(*scheme, black_box(message), signed)));
+        let took = took.as_nanos() as f64 / 1_000.0;
+        println!("  {name:<26} {took:6.1} us  {:.1} of RSA-2048", took / *cheapest.get_or_insert(took));
+    }
+}
+
 fn main() {
+    signatures();
     paths();
     lists();
     look_ups();

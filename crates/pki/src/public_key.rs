@@ -410,3 +410,97 @@ impl fmt::Debug for VerifyingKey {
         f.debug_struct("VerifyingKey").field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_lc_rs::digest;
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{self, KeyPair as _};
+
+    /// `digest` and `verifies` are of one opinion for every scheme, on right and wrong signatures.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the library signs with no other generator than its own")]
+    fn a_running_digest_verifies_what_the_whole_message_does() {
+        use SignatureDigest::{Sha256, Sha384, Sha512};
+        let rng = SystemRandom::new();
+        let message = b"a list, as good as any";
+        let rsa = signature::RsaKeyPair::from_pkcs8(crate::testing::rsa_key(0)).unwrap();
+        let rsa_key = PublicKey::from_spki_der(&crate::testing::rsa_spki(0)).unwrap();
+        let mut cases = Vec::new();
+        let with_rsa = |padding: &'static dyn signature::RsaEncoding| {
+            let mut out = vec![0; rsa.public_modulus_len()];
+            rsa.sign(padding, &rng, message, &mut out).unwrap();
+            out
+        };
+        let pss = |digest| SignatureScheme::RsaPss { digest, salt_octets: digest.octets() as u16 };
+        cases.push((
+            rsa_key.clone(),
+            SignatureScheme::RsaPkcs1(Sha256),
+            with_rsa(&signature::RSA_PKCS1_SHA256),
+        ));
+        cases.push((
+            rsa_key.clone(),
+            SignatureScheme::RsaPkcs1(Sha384),
+            with_rsa(&signature::RSA_PKCS1_SHA384),
+        ));
+        cases.push((
+            rsa_key.clone(),
+            SignatureScheme::RsaPkcs1(Sha512),
+            with_rsa(&signature::RSA_PKCS1_SHA512),
+        ));
+        cases.push((rsa_key.clone(), pss(Sha256), with_rsa(&signature::RSA_PSS_SHA256)));
+        cases.push((rsa_key, pss(Sha512), with_rsa(&signature::RSA_PSS_SHA512)));
+        for (algorithm, curve, scheme) in [
+            (
+                &signature::ECDSA_P256_SHA256_ASN1_SIGNING,
+                crate::oid::SECP256R1,
+                SignatureScheme::Ecdsa(Sha256),
+            ),
+            (
+                &signature::ECDSA_P384_SHA384_ASN1_SIGNING,
+                crate::oid::SECP384R1,
+                SignatureScheme::Ecdsa(Sha384),
+            ),
+            (
+                &signature::ECDSA_P521_SHA512_ASN1_SIGNING,
+                crate::oid::SECP521R1,
+                SignatureScheme::Ecdsa(Sha512),
+            ),
+        ] {
+            let pair = signature::EcdsaKeyPair::generate(algorithm).unwrap();
+            let identifier = write::sequence(&[&write::oid(&crate::oid::EC_PUBLIC_KEY), &write::oid(&curve)]);
+            let spki = write::sequence(&[&identifier, &write::bit_string(pair.public_key().as_ref())]);
+            let key = PublicKey::from_spki_der(&spki).unwrap();
+            cases.push((key, scheme, pair.sign(&rng, message).unwrap().as_ref().to_vec()));
+        }
+        for (place, (key, scheme, good)) in cases.iter().enumerate() {
+            let algorithm = match scheme.digest().unwrap() {
+                Sha384 => &digest::SHA384,
+                Sha512 => &digest::SHA512,
+                _ => &digest::SHA256,
+            };
+            let (right, wrong) = (digest::digest(algorithm, message), digest::digest(algorithm, b"another"));
+            assert!(
+                key.verifies(*scheme, message, good) && key.verifies_digest(*scheme, &right, good),
+                "{scheme:?}"
+            );
+            assert!(!key.verifies_digest(*scheme, &wrong, good), "{scheme:?}");
+            for (other, (_, other_scheme, other_good)) in cases.iter().enumerate() {
+                let (whole, along) = (
+                    key.verifies(*scheme, message, other_good),
+                    key.verifies_digest(*scheme, &right, other_good),
+                );
+                assert_eq!((whole, along), (other == place, other == place), "{scheme:?} {other_scheme:?}");
+            }
+        }
+        let pair = signature::Ed25519KeyPair::generate().unwrap();
+        let identifier = write::sequence(&[&write::oid(&crate::oid::ED25519)]);
+        let spki = write::sequence(&[&identifier, &write::bit_string(pair.public_key().as_ref())]);
+        let key = PublicKey::from_spki_der(&spki).unwrap();
+        let signed = pair.sign(message);
+        assert!(key.verifies(SignatureScheme::Ed25519, message, signed.as_ref()));
+        let right = digest::digest(&digest::SHA512, message);
+        assert!(!key.verifies_digest(SignatureScheme::Ed25519, &right, signed.as_ref()));
+    }
+}

@@ -3,7 +3,7 @@
 
 use super::coverage::Coverage;
 use super::feed::ListFeed;
-use super::table::EntryTable;
+use super::table::{EntryTable, Filter};
 use super::{CLOCK_DIFFERENCE_SECONDS_MAX, CrlNumber};
 use crate::asn1::read::Malformed;
 use crate::revocation::{RevocationReason, Status, UnknownCause};
@@ -81,10 +81,18 @@ pub struct RevocationIndex {
 #[derive(Clone)]
 struct Changes {
     entries: Arc<EntryTable>,
+    filter: Arc<Filter>,
     /// The oldest complete list that these changes alone bring up to date.
     base: CrlNumber,
     /// What the newest delta builds on.
     newest_base: CrlNumber,
+}
+
+impl Changes {
+    fn new(entries: Arc<EntryTable>, base: CrlNumber, newest_base: CrlNumber) -> Self {
+        let filter = Arc::new(entries.filter());
+        Self { entries, filter, base, newest_base }
+    }
 }
 
 /// What has changed since a complete list: RFC 5280 §5.2.4. Says nothing alone; [`RevocationIndex::updated`] takes it.
@@ -215,12 +223,11 @@ impl RevocationIndex {
         // (c), on the complete list itself or on what earlier deltas have made of it.
         let changes = match &self.changes {
             _ if delta.base <= self.complete_number => {
-                let entries = Arc::clone(&delta.entries);
-                Changes { entries, base: delta.base, newest_base: delta.base }
+                Changes::new(Arc::clone(&delta.entries), delta.base, delta.base)
             }
             Some(earlier) if delta.base <= self.number => {
                 let entries = Arc::new(earlier.entries.overlaid(&delta.entries));
-                Changes { entries, base: earlier.base, newest_base: delta.base }
+                Changes::new(entries, earlier.base, delta.base)
             }
             _ => return Err(without_base),
         };
@@ -342,7 +349,8 @@ impl RevocationIndex {
     /// The entry of a serial number: reason and date. The age of the list plays no part here.
     pub fn entry(&self, serial: &SerialNumber) -> Option<(RevocationReason, UnixSeconds)> {
         let key = serial.sort_key();
-        let changed = self.changes.as_ref().and_then(|changes| changes.entries.find(key));
+        let changes = self.changes.as_ref().filter(|changes| changes.filter.may_have(key));
+        let changed = changes.and_then(|changes| changes.entries.find(key));
         let entry = match changed {
             Some(changed) if changed.is_removal() => return None,
             Some(changed) => changed,
