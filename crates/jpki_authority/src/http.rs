@@ -7,6 +7,7 @@ use crate::authority::Authority;
 use crate::ocsp::{Freshness, OcspAnswer};
 use crate::store::ListName;
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};

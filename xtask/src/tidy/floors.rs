@@ -3,7 +3,7 @@
 use super::tree::{Tree, toml_lines};
 
 /// Which floor a crate stands on. `app` alone sees several rooms.
-const FLOORS: [(&str, u8); 10] = [
+const FLOORS: [(&str, u8); 11] = [
     ("protocol", 0),
     ("card", 1),
     ("pki", 1),
