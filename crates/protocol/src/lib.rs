@@ -30,8 +30,6 @@ pub mod linkage_v1;
 pub mod physicians;
 pub mod problem;
 mod problem_catalogue;
-mod problem_catalogue_authority;
-mod problem_catalogue_keys;
 pub mod receipt;
 pub mod sealed_evidence;
 pub mod statement;

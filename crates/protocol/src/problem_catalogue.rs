@@ -3,11 +3,11 @@
 //! `title` is what the receptionist reads first; `vendor` is for whoever maintains the clinic's
 //! system; `action` says what to do now.
 
+mod authority;
+mod keys;
 mod relying_party;
 
 use crate::problem::{Culprit, ProblemCode};
-use crate::problem_catalogue_authority as authority;
-use crate::problem_catalogue_keys as keys;
 
 /// One problem's fixed part: HTTP status, culprit and texts as (Japanese, English).
 pub(crate) struct Entry {
@@ -787,19 +787,7 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::DocumentSignerOnHold => relying_party::DOCUMENT_SIGNER_ON_HOLD,
         ProblemCode::DocumentSignerStatusUnknown => relying_party::DOCUMENT_SIGNER_STATUS_UNKNOWN,
         ProblemCode::RevocationListOlderThanKept => relying_party::REVOCATION_LIST_OLDER_THAN_KEPT,
-        ProblemCode::ReceiptInvalid => Entry {
-            status: 422,
-            culprit: Culprit::Request,
-            title: ("この受領証または記録は正しくありません。", "This receipt or log does not hold."),
-            vendor: (
-                "detail に理由があります。鍵と記録の名前が合っているかも見てください。",
-                "See detail for the reason; check that key and log belong together.",
-            ),
-            action: (
-                "発行元から受領証をもう一度もらい、それでも合わなければ改ざんとして扱ってください。",
-                "Get the receipt from its source again; if it still fails, treat it as tampered with.",
-            ),
-        },
+        ProblemCode::ReceiptInvalid => relying_party::RECEIPT_INVALID,
         ProblemCode::NotBuiltYet => Entry {
             status: 501,
             culprit: Culprit::Platform,

@@ -339,3 +339,18 @@ pub(super) const REVOCATION_LIST_OLDER_THAN_KEPT: Entry = Entry {
         "Do not use it; fetch the newest list from the authority.",
     ),
 };
+
+/// A receipt, or the log behind it, does not hold.
+pub(super) const RECEIPT_INVALID: Entry = Entry {
+    status: 422,
+    culprit: Culprit::Request,
+    title: ("この受領証または記録は正しくありません。", "This receipt or log does not hold."),
+    vendor: (
+        "detail に理由があります。鍵と記録の名前が合っているかも見てください。",
+        "See detail for the reason; check that key and log belong together.",
+    ),
+    action: (
+        "発行元から受領証をもう一度もらい、それでも合わなければ改ざんとして扱ってください。",
+        "Get the receipt from its source again; if it still fails, treat it as tampered with.",
+    ),
+};

@@ -1,9 +1,9 @@
-//! The texts of the authority's problems: linkage, operators, approval. See [`crate::problem_catalogue`].
+//! The texts of the authority's problems: linkage, operators, approval. See [`super`].
 
+use super::Entry;
 use crate::problem::Culprit;
-use crate::problem_catalogue::Entry;
 
-pub(crate) const LINKAGE_CLIENT_UNKNOWN: Entry = Entry {
+pub(super) const LINKAGE_CLIENT_UNKNOWN: Entry = Entry {
     status: 403,
     culprit: Culprit::Request,
     title: ("この証明書の機関は紐付けを照会できません。", "This client may not ask for linkage."),
@@ -14,7 +14,7 @@ pub(crate) const LINKAGE_CLIENT_UNKNOWN: Entry = Entry {
     action: ("認証局に利用の登録を依頼してください。", "Ask the authority to enter this client."),
 };
 
-pub(crate) const LINKAGE_CLIENT_EXPIRED: Entry = Entry {
+pub(super) const LINKAGE_CLIENT_EXPIRED: Entry = Entry {
     status: 403,
     culprit: Culprit::Request,
     title: ("照会元の証明書の期限が切れています。", "The client's certificate has expired."),
@@ -25,7 +25,7 @@ pub(crate) const LINKAGE_CLIENT_EXPIRED: Entry = Entry {
     action: ("証明書を更新してください。", "Renew the certificate."),
 };
 
-pub(crate) const LINKAGE_NOT_ALLOWED: Entry = Entry {
+pub(super) const LINKAGE_NOT_ALLOWED: Entry = Entry {
     status: 403,
     culprit: Culprit::Request,
     title: ("この照会は認められていません。", "This question is not allowed for this client."),
@@ -39,7 +39,7 @@ pub(crate) const LINKAGE_NOT_ALLOWED: Entry = Entry {
     ),
 };
 
-pub(crate) const LINKAGE_TOO_MANY: Entry = Entry {
+pub(super) const LINKAGE_TOO_MANY: Entry = Entry {
     status: 429,
     culprit: Culprit::Request,
     title: ("照会が取り決めの回数を超えました。", "More questions a minute than agreed."),
@@ -47,7 +47,7 @@ pub(crate) const LINKAGE_TOO_MANY: Entry = Entry {
     action: ("少し待って、もう一度照会してください。", "Wait, and ask again."),
 };
 
-pub(crate) const AUTHORITY_STORE_FAILED: Entry = Entry {
+pub(super) const AUTHORITY_STORE_FAILED: Entry = Entry {
     status: 503,
     culprit: Culprit::Platform,
     title: ("認証局の記録装置が使えません。", "The authority's store cannot be used."),
@@ -58,7 +58,7 @@ pub(crate) const AUTHORITY_STORE_FAILED: Entry = Entry {
     action: ("少し待って、もう一度試してください。", "Wait, and try again."),
 };
 
-pub(crate) const CERTIFICATE_NOT_ISSUED_HERE: Entry = Entry {
+pub(super) const CERTIFICATE_NOT_ISSUED_HERE: Entry = Entry {
     status: 404,
     culprit: Culprit::Operator,
     title: ("この認証局が発行した証明書ではありません。", "This authority never issued such a certificate."),
@@ -69,7 +69,7 @@ pub(crate) const CERTIFICATE_NOT_ISSUED_HERE: Entry = Entry {
     action: ("カードか証明書を確かめてください。", "Check which card or certificate is meant."),
 };
 
-pub(crate) const STATUS_CHANGE_REFUSED: Entry = Entry {
+pub(super) const STATUS_CHANGE_REFUSED: Entry = Entry {
     status: 409,
     culprit: Culprit::Operator,
     title: ("証明書の状態をこのようには変えられません。", "A certificate's status does not change this way."),
@@ -80,7 +80,7 @@ pub(crate) const STATUS_CHANGE_REFUSED: Entry = Entry {
     action: ("kazasu pki show で今の状態を見てください。", "Look at it with kazasu pki show."),
 };
 
-pub(crate) const APPROVAL_REFUSED: Entry = Entry {
+pub(super) const APPROVAL_REFUSED: Entry = Entry {
     status: 409,
     culprit: Culprit::Operator,
     title: ("依頼か承認が認められません。", "This request or approval does not count."),
@@ -94,7 +94,7 @@ pub(crate) const APPROVAL_REFUSED: Entry = Entry {
     ),
 };
 
-pub(crate) const INSTITUTION_NOT_ACCREDITED: Entry = Entry {
+pub(super) const INSTITUTION_NOT_ACCREDITED: Entry = Entry {
     status: 403,
     culprit: Culprit::Operator,
     title: (
@@ -108,7 +108,7 @@ pub(crate) const INSTITUTION_NOT_ACCREDITED: Entry = Entry {
     ),
 };
 
-pub(crate) const AUDIT_BROKEN: Entry = Entry {
+pub(super) const AUDIT_BROKEN: Entry = Entry {
     status: 500,
     culprit: Culprit::Platform,
     title: ("監査記録に欠けか改変があります。", "The audit has a hole, or a line was changed."),

@@ -1,10 +1,10 @@
 //! The texts of problems with keys: their places, ceremonies and transcripts.
 
+use super::Entry;
 use crate::problem::Culprit;
-use crate::problem_catalogue::Entry;
 
 /// Operators have not signed.
-pub(crate) const CEREMONY_NOT_APPROVED: Entry = Entry {
+pub(super) const CEREMONY_NOT_APPROVED: Entry = Entry {
     status: 403,
     culprit: Culprit::Operator,
     title: (
@@ -23,7 +23,7 @@ pub(crate) const CEREMONY_NOT_APPROVED: Entry = Entry {
 };
 
 /// Something is in a ceremony's way.
-pub(crate) const CEREMONY_REFUSED: Entry = Entry {
+pub(super) const CEREMONY_REFUSED: Entry = Entry {
     status: 409,
     culprit: Culprit::Operator,
     title: ("鍵生成式を行えませんでした。", "The key ceremony did not take place."),
@@ -38,7 +38,7 @@ pub(crate) const CEREMONY_REFUSED: Entry = Entry {
 };
 
 /// A file or token does not give the key.
-pub(crate) const KEY_PLACE_REFUSED: Entry = Entry {
+pub(super) const KEY_PLACE_REFUSED: Entry = Entry {
     status: 503,
     culprit: Culprit::Operator,
     title: ("鍵のファイルかトークンを使えません。", "The key's file or token cannot be used."),
@@ -50,7 +50,7 @@ pub(crate) const KEY_PLACE_REFUSED: Entry = Entry {
 };
 
 /// Something was changed after a ceremony.
-pub(crate) const TRANSCRIPT_DIFFERS: Entry = Entry {
+pub(super) const TRANSCRIPT_DIFFERS: Entry = Entry {
     status: 409,
     culprit: Culprit::Operator,
     title: (
