@@ -80,7 +80,7 @@ pub(crate) struct OcspArgs {
     /// thisUpdate of the newest answer already seen; an older answer is refused.
     #[arg(long, value_name = "TIME", value_parser = instant)]
     seen: Option<UnixSeconds>,
-    /// What must be known of a delegate without id-pkix-ocsp-nocheck.
+    /// What must be known of a delegate without id-pkix-ocsp-nocheck that says where its status is found.
     #[arg(long, value_enum, default_value = "required")]
     delegate_status: DelegateRule,
     /// The instant to judge the answer at; now, if left out.

@@ -44,8 +44,8 @@ Examples:
   kazasu pki validate --trust root.pem --chain leaf.pem intermediate.pem
   kazasu pki validate --trust root.crt --chain leaf.crt --untrusted bag.pem --crl root.crl ca.crl
   kazasu pki validate --trust root.crt --chain leaf.crt --ocsp answer.der --at 2025-11-22T01:02:03Z
-  kazasu pki validate --trust root.crt --chain leaf.crt --policy 2.23.140.1.2.1 --require-explicit-policy
-  kazasu pki validate --trust .kazasu/jpki_authority/auth.ca.pem --chain hanako.pem --profile jpki-auth --json
+  kazasu pki validate --trust root.crt --chain leaf.crt --policy 1.2.3.4 --require-explicit-policy
+  kazasu pki validate --trust auth.ca.pem --chain hanako.pem --profile jpki-auth --json
 
 Exit codes: 0 valid, 1 not valid, 2 usage (an unknown option or value, a file that cannot be opened).";
 

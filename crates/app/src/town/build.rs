@@ -576,6 +576,7 @@ key = "server.key"
 
 [revocation]
 url = "https://localhost:{authority}/crl/auth.crl"
+delta_url = "https://localhost:{authority}/crl/auth.delta.crl"
 server_ca = "../ca/town-ca.pem"
 auth_ca = ["../jpki_authority/public/auth-ca.pem"]
 kept = "auth.crl"

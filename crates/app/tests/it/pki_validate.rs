@@ -203,7 +203,7 @@ fn every_example_of_the_help_page_runs() {
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::copy(files.folder.path(from), to).unwrap();
     };
-    for name in ["root.crt", "bag.pem", "intermediate.pem", ".kazasu/jpki_authority/auth.ca.pem"] {
+    for name in ["root.crt", "bag.pem", "intermediate.pem", "auth.ca.pem"] {
         copy("root.pem", name);
     }
     for name in ["leaf.crt", "leaf.pem", "hanako.pem"] {

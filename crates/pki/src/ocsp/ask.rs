@@ -39,8 +39,8 @@ pub enum NoncePolicy {
 pub struct AnswerRules {
     /// How old it may be, and how far clocks may differ.
     pub freshness: Freshness,
-    /// What must be known of a delegate whose certificate has no id-pkix-ocsp-nocheck: RFC 6960 §4.2.2.2.1
-    /// leaves it to the relying party.
+    /// What must be known of a delegate whose certificate has no id-pkix-ocsp-nocheck and says where its
+    /// status is found: RFC 6960 §4.2.2.2.1 leaves it to the relying party.
     pub delegate_status: RevocationRule,
     /// thisUpdate of the newest answer already seen; an older one is somebody's replay.
     pub seen: Option<UnixSeconds>,

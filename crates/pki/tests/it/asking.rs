@@ -1,6 +1,6 @@
 //! Asking a responder: what of the bytes that came back is believed, and by what name the rest is refused.
 
-use crate::forge::{Cert, DAY, NOW, Response, Says, extension, key, purposes};
+use crate::forge::{Cert, DAY, NOW, Response, Says, distribution_point, extension, key, purposes};
 use pki::asn1::time::CertificateTime;
 use pki::ocsp::CertIdHash;
 use pki::ocsp::ask::{
@@ -202,8 +202,11 @@ fn who_may_answer() {
     assert!(judged(&by(Cert { not_after: NOW, ..delegate() }.der()), &AnswerRules::default()).is_ok());
     let early = Cert { not_before: NOW.plus(1), ..delegate() };
     assert!(matches!(fault(&early), AnswerFault::Responder(ResponderFault::OutOfDates { .. })));
-    // Nothing says whether this one was revoked.
-    let unchecked = plain.with(purposes(&[oid::OCSP_SIGNING]));
+    // RFC 6960 §4.2.2.2.1: where the issuer says nothing of its delegate's status, none is demanded; where it
+    // says where that is found, and nothing was, the rules decide.
+    let vouched_by_silence = plain.with(purposes(&[oid::OCSP_SIGNING]));
+    assert!(judged(&by(vouched_by_silence.der()), &AnswerRules::default()).is_ok());
+    let unchecked = vouched_by_silence.with(distribution_point(Some("CN=status"), &[], None));
     assert_eq!(fault(&unchecked), AnswerFault::Responder(ResponderFault::NotValid));
     let lenient = AnswerRules { delegate_status: RevocationRule::IfPresent, ..AnswerRules::default() };
     assert!(judged(&by(unchecked.der()), &lenient).is_ok());

@@ -279,6 +279,10 @@ fn times_that_rfc_5280_does_not_have_are_refused_at_their_place() {
         let times = found.iter().filter(|e| matches!(e.tag, tag::UTC_TIME | tag::GENERALIZED_TIME));
         for element in times {
             for (tag, text) in &wrong {
+                // RFC 5280 forbids fractions; RFC 6960 has no such rule, and responders write them.
+                if name.starts_with("ocsp_response") && text.contains('.') {
+                    continue;
+                }
                 let changed = replaced(der, element.start, &write::tlv(*tag, text.as_bytes()));
                 let fault = read(&changed);
                 let fault = fault.unwrap_or_else(|| panic!("{name}: {tag:02X} {text} at {}", element.start));
