@@ -1,4 +1,4 @@
-//! `kazasu pki validate`: anybody's certificates, lists and responses against [`pki::validate()`].
+//! `kazasu pki validate`: anybody's certificates, lists and responses against `pki::validate::validate`.
 
 pub(super) mod files;
 mod report;

@@ -1,5 +1,5 @@
 //! A complete list, verified once, that answers by serial number, and the deltas that bring it up to date
-//! (RFC 5280 §5.2.4). How entries are laid out: [`super::table`]; how a list is read: [`super::feed`].
+//! (RFC 5280 §5.2.4). How entries are laid out: `super::table`; how a list is read: `super::feed`.
 
 use super::coverage::Coverage;
 use super::feed::ListFeed;

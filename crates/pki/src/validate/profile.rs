@@ -2,7 +2,7 @@
 //!
 //! | profile | key usage | extended key usage | policy | more |
 //! |---|---|---|---|---|
-//! | [`Profile::Rfc5280`] | – | – | – | rules that a reader can see broken ([`super::conformance`]) |
+//! | [`Profile::Rfc5280`] | – | – | – | rules that a reader can see broken (`super::conformance`) |
 //! | [`Profile::Rfc5280Strict`] | – | – | – | every rule for issuers that a reader can see broken |
 //! | [`Profile::JpkiAuth`] | digitalSignature | clientAuth | ours for authentication | no authority, positive serial |
 //! | [`Profile::JpkiSign`] | digitalSignature, nonRepudiation | – | ours for signatures | no authority, positive serial |
