@@ -9,6 +9,7 @@
 use crate::decide::decide;
 use crate::error::Refusal;
 use crate::hashes::{sha256, sha256_of};
+use crate::history::{AsOf, Day};
 use crate::platform::{KnownTerminal, Platform};
 use crate::receipts::receipt;
 use crate::replay::{Freshness, Remembered, judge};
@@ -251,14 +252,15 @@ fn judge_holder(
             return Err(Refusal::Certificate(problem));
         }
     };
-    let mut found = platform.store.lookup_by_serials(std::slice::from_ref(serial))?;
+    let today = Day::of_instant(now);
+    let mut found = platform.store.lookup_by_serials(std::slice::from_ref(serial), &AsOf::visit(today))?;
     let lookup = found.pop().ok_or(crate::store::StoreError::Unreadable("a look-up without a result"))?;
     let proof = Proof {
         method: ProofMethod::SeTerminal,
         profile,
         certificate_status_age_seconds: good.status_age_seconds().unwrap_or(0),
     };
-    Ok(decide(&good, &lookup, &japanese_day(now), proof))
+    Ok(decide(&good, &lookup, &today.date(), proof))
 }
 
 /// The serial of the verified certificate: the only serial a check ever uses.
@@ -276,20 +278,9 @@ fn holder_status(
     validate::conclude(path, now, status, OnUnknownStatus::Refuse)
 }
 
-/// The civil day in Japan (UTC+9, no summer time): coverage begins and ends with it. Days from the
-/// epoch to a Gregorian date by whole eras of 400 years.
+/// The civil day in Japan, in the wire's form: coverage begins and ends with it.
 pub fn japanese_day(now: UnixSeconds) -> CivilDate {
-    const ERA_DAYS: u64 = 146_097;
-    // Counted from 0000-03-01, so that a leap day is the last of its year.
-    let days = now.0.saturating_add(9 * 3600) / 86_400 + 719_468;
-    let (era, day_of_era) = (days / ERA_DAYS, days % ERA_DAYS);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    CivilDate::parse(&format!("{year:04}-{month:02}-{day:02}")).unwrap_or_else(CivilDate::epoch)
+    Day::of_instant(now).date()
 }
 
 #[cfg(test)]

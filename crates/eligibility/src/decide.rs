@@ -2,6 +2,7 @@
 //!
 //! It cannot be called without a [`CertificateGood`], which only `pki::validate` makes.
 
+use crate::history::InForce;
 use crate::store::{CoverageRow, Holdings, Link, Lookup};
 use pki::validate::CertificateGood;
 use protocol::answer::{Answer, Bilingual, CivilDate, Coverage, NewerCoverage, Proof, Validity, WhyNot};
@@ -16,8 +17,8 @@ fn confirmed(row: &CoverageRow) -> bool {
 
 /// Decides one check.
 ///
-/// Of the coverages that are confirmed for this card, one in force is `valid`, several are
-/// `multiple`. If none is in force but the same person has one in force that its insurer has not yet
+/// Of the coverages that are confirmed for this card, one in force is `valid`, a
+/// [conflict](crate::history::Conflict) is `multiple`. If none is in force but the same person has one in force that its insurer has not yet
 /// confirmed for the card, the answer is `invalid_newer_exists`, and says which. Otherwise `invalid`,
 /// or `no_coverage` where nothing is linked.
 #[doc(alias = "資格判定")]
@@ -40,12 +41,11 @@ pub fn decide(_evidence: &CertificateGood, lookup: &Lookup, as_of: &CivilDate, p
 }
 
 fn decide_linked(holdings: &Holdings, as_of: &CivilDate, proof: Proof) -> Answer {
-    let current: Vec<Coverage> = holdings
-        .rows
-        .iter()
-        .filter(|row| confirmed(row) && in_force(&row.coverage, as_of))
-        .map(|row| row.coverage.clone())
-        .collect();
+    let current: Vec<Coverage> = match &holdings.in_force {
+        InForce::Nothing => Vec::new(),
+        InForce::One(coverage) => vec![Coverage::clone(coverage)],
+        InForce::Conflict(conflict) => conflict.claims.clone(),
+    };
     let ended = holdings
         .rows
         .iter()
@@ -62,12 +62,12 @@ fn decide_linked(holdings: &Holdings, as_of: &CivilDate, proof: Proof) -> Answer
             insurer_name: row.coverage.insurer_name.clone(),
             valid_from: row.coverage.valid_from.clone(),
         });
-    let (validity, why_not) = match (current.len(), &newer, &ended) {
-        (1, _, _) => (Validity::Valid, None),
-        (0, Some(newer), _) => (Validity::InvalidNewerExists, Some(why_newer(newer))),
-        (0, None, Some(ended)) => (Validity::Invalid, Some(why_ended(ended))),
-        (0, None, None) => (Validity::NoCoverage, Some(why_no_coverage())),
-        _ => (Validity::Multiple, Some(why_multiple(&current))),
+    let (validity, why_not) = match (&holdings.in_force, &newer, &ended) {
+        (InForce::One(_), _, _) => (Validity::Valid, None),
+        (InForce::Conflict(_), _, _) => (Validity::Multiple, Some(why_multiple(&current))),
+        (InForce::Nothing, Some(newer), _) => (Validity::InvalidNewerExists, Some(why_newer(newer))),
+        (InForce::Nothing, None, Some(ended)) => (Validity::Invalid, Some(why_ended(ended))),
+        (InForce::Nothing, None, None) => (Validity::NoCoverage, Some(why_no_coverage())),
     };
     Answer {
         validity,

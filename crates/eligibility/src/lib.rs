@@ -11,6 +11,8 @@
 //! | [`revocation`], [`path_cache`] | certificate status in memory; validated paths |
 //! | [`receipts`] | a transparency log over the audit log: a proof in every answer |
 //! | [`audit`] | the record that is durable before an answer leaves |
+//! | [`history`] | coverage in two times, valid and recorded: facts in, what counted when out |
+//! | [`ties`], [`matching`], [`kinds`] | which members are which person; whether a row speaks of that person; kinds of insurance by law |
 //! | [`store`] | terminals, people, coverage, links, checkpoint |
 //! | [`keys`] | the platform's own secrets |
 //! | [`serve`] | the room as a process |
@@ -22,6 +24,7 @@
 //! - A head of the receipt log is signed over durable records only, and never contradicts an earlier one.
 //! - A status that is missing or too old is *unknown*, and unknown is refused.
 //! - Per terminal the counter only rises; only the last touch repeated byte for byte is answered again.
+//! - What was known is never changed: facts are appended, links are closed. A load becomes visible as a whole.
 //! - No national personal number, no medical ID: there is no type for either here.
 
 pub mod audit;
@@ -31,8 +34,11 @@ pub mod decide;
 pub mod error;
 pub mod evidence;
 pub mod hashes;
+pub mod history;
 pub mod http;
 pub mod keys;
+pub mod kinds;
+pub mod matching;
 pub mod nonce;
 pub mod path_cache;
 pub mod platform;
@@ -41,4 +47,5 @@ pub mod replay;
 pub mod revocation;
 pub mod serve;
 pub mod store;
+pub mod ties;
 pub mod unlock;

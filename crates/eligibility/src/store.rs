@@ -1,8 +1,10 @@
-//! What the platform keeps, as domain verbs. Six atomic methods; every engine passes the same
-//! conformance suite.
+//! What the platform keeps, as domain verbs: one trait for each use, at most eight atomic methods each; every
+//! engine passes the same conformance suite.
 
+pub mod feed;
 pub mod sqlite;
 
+use crate::history::{AsOf, InForce};
 use protocol::answer::{Coverage, InsurerLoad, RegisteredPerson};
 use protocol::ids::{AuthCertSerial, InstitutionCode, InsurerNumber, SecureElementId, TerminalKeyHash};
 use protocol::time::UnixSeconds;
@@ -50,12 +52,14 @@ pub struct CoverageRow {
     pub link: Link,
 }
 
-/// Everything known behind one serial.
+/// Everything known behind one serial, as a question with its two times sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Holdings {
     /// The person as registered.
     pub person: RegisteredPerson,
-    /// All coverages, past and present.
+    /// What is in force on the day of the visit, of the confirmed ones: one, none, or a conflict.
+    pub in_force: InForce,
+    /// All coverages, past and present, confirmed or not, with the terms of the day of the visit.
     pub rows: Vec<CoverageRow>,
     /// When the insurers of those coverages last loaded.
     pub loads: Vec<InsurerLoad>,
@@ -121,6 +125,12 @@ pub enum StoreError {
     /// What is stored cannot be read back.
     #[error("the store holds something that cannot be read: {0}")]
     Unreadable(&'static str),
+    /// The numbers of one member are to stand for another person.
+    #[error("one symbol, number and branch of an insurer cannot stand for two people")]
+    TwoPeople,
+    /// A load that is not under way was to be added to.
+    #[error("the load is not under way")]
+    NotUnderWay,
 }
 
 /// The store of the platform. Every method is atomic; look-ups are batch-first.
@@ -129,9 +139,10 @@ pub trait Store: Send + Sync {
     fn terminal_by_key(&self, terminal: &TerminalKeyHash) -> Result<Option<RegisteredTerminal>, StoreError>;
     /// Registers terminals, or replaces what is known of them.
     fn register_terminals(&self, terminals: &[RegisteredTerminal]) -> Result<(), StoreError>;
-    /// What each serial leads to, in the order asked.
-    fn lookup_by_serials(&self, serials: &[AuthCertSerial]) -> Result<Vec<Lookup>, StoreError>;
-    /// Applies one insurer's load as a whole: people, coverages, links, and the time of the load.
+    /// What each serial leads to for this visit, as far as is known, in the order asked.
+    fn lookup_by_serials(&self, serials: &[AuthCertSerial], as_of: &AsOf) -> Result<Vec<Lookup>, StoreError>;
+    /// Applies one insurer's load of registered people as a whole: people, coverages, links, and the time of
+    /// the load. For what the platform's operator vouches for; an insurer's own files go through a feed.
     fn apply_load(
         &self,
         insurer: &InsurerNumber,

@@ -1,6 +1,8 @@
 //! What a check answers: validity, coverage, why, how fresh, and by which proof.
 
-use crate::ids::{BranchNumber, InsuredNumber, InsuredSymbol, InsurerNumber};
+use crate::ids::{
+    BranchNumber, InsuredNumber, InsuredSymbol, InsurerNumber, PublicPayerNumber, PublicRecipientNumber,
+};
 use crate::receipt::Receipt;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -140,9 +142,31 @@ pub struct Coverage {
     /// Class of the monthly limit, as the live code list names it (`B05`), where one applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_class: Option<String>,
+    /// Class of a specific disease with a lower monthly limit, as the live code list names it (`1` to `3`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub specific_disease: Option<String>,
+    /// Public expenses that apply on the day of the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub public_expenses: Vec<PublicExpense>,
     /// First day of the coverage.
     pub valid_from: CivilDate,
     /// Last day of the coverage, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_to: Option<CivilDate>,
+}
+
+/// A public expense: who pays what the patient would have to, and under which number.
+#[doc(alias = "公費")]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PublicExpense {
+    /// Who pays.
+    pub payer_number: PublicPayerNumber,
+    /// The person's number there.
+    pub recipient_number: PublicRecipientNumber,
+    /// First day, where it differs from the coverage's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<CivilDate>,
+    /// Last day, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_to: Option<CivilDate>,
 }

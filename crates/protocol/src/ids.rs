@@ -126,6 +126,38 @@ impl From<InsurerNumber> for String {
     }
 }
 
+/// Number of who pays a public expense: 8 digits, law 2, prefecture 2, office 3, check 1. Public.
+#[doc(alias = "公費負担者番号")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PublicPayerNumber(String);
+
+impl PublicPayerNumber {
+    /// Parses 8 digits. The check digit is not enforced, see [`luhn_holds`].
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        all_digits(text, &[8], "8 digits")?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for PublicPayerNumber {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<PublicPayerNumber> for String {
+    fn from(number: PublicPayerNumber) -> Self {
+        number.0
+    }
+}
+
 /// Prints the last two characters behind stars.
 fn redacted(name: &str, text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let count = text.chars().count();
@@ -193,6 +225,12 @@ personal_text!(
     /// Branch number of a person under an insured number: two digits. `00` is a number, not an absence.
     #[doc(alias = "枝番")]
     BranchNumber, 2, "at most 2 characters"
+);
+
+personal_text!(
+    /// Number of a person under a public expense: six digits and a check digit (as [`luhn_holds`]).
+    #[doc(alias = "公費受給者番号")]
+    PublicRecipientNumber, 7, "at most 7 characters"
 );
 
 /// Serial number of a card-holder authentication certificate (RFC 5280 §4.1.2.2): up to 20 octets,

@@ -260,6 +260,8 @@ fn coverage(insurer: &people::Insurer, n: u64) -> anyhow::Result<Coverage> {
         relation: Relation::Insured,
         copay_percent: 30,
         limit_class: None,
+        specific_disease: None,
+        public_expenses: Vec::new(),
         valid_from: CivilDate::parse("2020-04-01").context("a date")?,
         valid_to: None,
     })

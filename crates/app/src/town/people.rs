@@ -322,6 +322,8 @@ fn rows_of(
                 relation: t.relation,
                 copay_percent: t.copay_percent,
                 limit_class: t.limit_class.map(str::to_owned),
+                specific_disease: None,
+                public_expenses: Vec::new(),
                 valid_from: shifted(today, t.days.0)?,
                 valid_to: t.days.1.map(|d| shifted(today, d)).transpose()?,
             };

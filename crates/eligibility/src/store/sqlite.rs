@@ -1,17 +1,17 @@
 //! The store in SQLite: one writer, a pool of readers, WAL, every commit durable.
 
-use super::{
-    Checkpoint, CoverageRow, Enrolment, Holdings, LastOutcome, Link, Lookup, RegisteredTerminal, Standing,
-    Store, StoreError,
-};
+mod changes;
+mod coverage;
+mod enrol;
+mod stage;
+
+use super::{Checkpoint, Enrolment, LastOutcome, Lookup, RegisteredTerminal, Standing, Store, StoreError};
+use crate::history::AsOf;
 use chassis::sqlite::SqliteOptions;
-use protocol::answer::{Bilingual, CivilDate, Coverage, InsurerLoad, RegisteredPerson, Relation};
-use protocol::ids::{
-    AuthCertSerial, BranchNumber, InstitutionCode, InsuredNumber, InsuredSymbol, InsurerNumber,
-    SecureElementId, TerminalKeyHash,
-};
+use coverage::Catalogue;
+use protocol::ids::{AuthCertSerial, InstitutionCode, InsurerNumber, SecureElementId, TerminalKeyHash};
 use protocol::time::UnixSeconds;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -36,16 +36,7 @@ CREATE TABLE checkpoint(
   only INTEGER PRIMARY KEY CHECK(only = 1), next_sequence INTEGER NOT NULL, next_audit_record INTEGER NOT NULL);
 ", "
 ALTER TABLE terminal_outcome ADD COLUMN sequence INTEGER;
-"];
-
-const LOOKUP: &str = "
-SELECT p.name, p.name_kana, p.birth_date,
-       c.insurer_number, i.name, i.loaded_at, c.valid_from, c.valid_to, c.symbol, c.number, c.branch,
-       c.kind_ja, c.kind_en, c.relation, c.copay_percent, c.limit_class, c.link
-FROM card_link l JOIN person p ON p.person_key = l.person_key
-LEFT JOIN coverage c ON c.person_key = l.person_key
-LEFT JOIN insurer i ON i.insurer_number = c.insurer_number
-WHERE l.serial = ?1";
+", coverage::SCHEMA];
 
 /// Read connections: more than the cores of a small machine, so that a point read seldom waits.
 const READERS: usize = 4;
@@ -56,6 +47,7 @@ const RECENT_LOADS: u32 = 5;
 pub struct SqliteStore {
     writer: Mutex<Connection>,
     readers: chassis::sqlite::ReadPool,
+    catalogue: Catalogue,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -73,9 +65,10 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let mut writer = chassis::sqlite::open(path, SqliteOptions::default()).map_err(engine)?;
         chassis::sqlite::migrate(&mut writer, MIGRATIONS).map_err(engine)?;
+        enrol::take_over_first_schema(&mut writer)?;
         let readers =
             chassis::sqlite::ReadPool::open(path, SqliteOptions::default(), READERS).map_err(engine)?;
-        Ok(Self { writer: Mutex::new(writer), readers })
+        Ok(Self { writer: Mutex::new(writer), readers, catalogue: Catalogue::default() })
     }
 
     fn write<T>(
@@ -88,6 +81,18 @@ impl SqliteStore {
         transaction.commit().map_err(engine)?;
         Ok(value)
     }
+
+    /// Several reads of one snapshot, behind one lock of the file.
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.readers
+            .with(|connection| {
+                connection.prepare_cached("BEGIN")?.execute([])?;
+                let value = read(connection);
+                connection.prepare_cached("COMMIT")?.execute([])?;
+                Ok(value)
+            })
+            .map_err(engine)?
+    }
 }
 
 fn rfc3339(seconds: u64) -> String {
@@ -99,169 +104,6 @@ fn rfc3339(seconds: u64) -> String {
 
 fn array<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], StoreError> {
     bytes.try_into().map_err(|_| StoreError::Unreadable("a field of fixed length"))
-}
-
-/// One row of [`LOOKUP`] as the engine gives it; parsed outside the engine's callbacks.
-struct RawRow {
-    person: [String; 3],
-    insurer: Option<(String, String, i64)>,
-    text: [Option<String>; 8],
-    relation: Option<i64>,
-    copay_percent: Option<i64>,
-    link: Option<i64>,
-}
-
-fn raw_row(row: &Row<'_>) -> rusqlite::Result<RawRow> {
-    let insurer_number: Option<String> = row.get(3)?;
-    let insurer = match insurer_number {
-        Some(number) => Some((number, row.get(4)?, row.get(5)?)),
-        None => None,
-    };
-    Ok(RawRow {
-        person: [row.get(0)?, row.get(1)?, row.get(2)?],
-        insurer,
-        text: [
-            row.get(6)?,
-            row.get(7)?,
-            row.get(8)?,
-            row.get(9)?,
-            row.get(10)?,
-            row.get(11)?,
-            row.get(12)?,
-            row.get(15)?,
-        ],
-        relation: row.get(13)?,
-        copay_percent: row.get(14)?,
-        link: row.get(16)?,
-    })
-}
-
-fn date(text: &str) -> Result<CivilDate, StoreError> {
-    CivilDate::parse(text).ok_or(StoreError::Unreadable("a date"))
-}
-
-fn coverage_row(raw: RawRow) -> Result<Option<(CoverageRow, InsurerLoad)>, StoreError> {
-    let Some((insurer_number, insurer_name, loaded_at)) = raw.insurer else { return Ok(None) };
-    let [from, to, symbol, number, branch, kind_ja, kind_en, limit_class] = raw.text;
-    let missing = || StoreError::Unreadable("a coverage with an empty field");
-    let insurer_number =
-        InsurerNumber::parse(&insurer_number).map_err(|_| StoreError::Unreadable("an insurer number"))?;
-    let coverage = Coverage {
-        insurer_number: insurer_number.clone(),
-        insurer_name: insurer_name.clone(),
-        symbol: InsuredSymbol::parse(&symbol.ok_or_else(missing)?)
-            .map_err(|_| StoreError::Unreadable("a symbol"))?,
-        number: InsuredNumber::parse(&number.ok_or_else(missing)?)
-            .map_err(|_| StoreError::Unreadable("a number"))?,
-        branch: BranchNumber::parse(&branch.ok_or_else(missing)?)
-            .map_err(|_| StoreError::Unreadable("a branch"))?,
-        kind: Bilingual { ja: kind_ja.ok_or_else(missing)?, en: kind_en.ok_or_else(missing)? },
-        relation: if raw.relation == Some(0) { Relation::Insured } else { Relation::Dependant },
-        copay_percent: raw
-            .copay_percent
-            .and_then(|p| u8::try_from(p).ok())
-            .ok_or(StoreError::Unreadable("a share"))?,
-        limit_class,
-        valid_from: date(&from.ok_or_else(missing)?)?,
-        valid_to: to.as_deref().map(date).transpose()?,
-    };
-    let link = if raw.link == Some(1) { Link::Confirmed } else { Link::NotYet };
-    let loaded_at = rfc3339(u64::try_from(loaded_at).unwrap_or(0));
-    Ok(Some((CoverageRow { coverage, link }, InsurerLoad { insurer_number, insurer_name, loaded_at })))
-}
-
-fn rows_behind(connection: &Connection, serial: &AuthCertSerial) -> rusqlite::Result<Vec<RawRow>> {
-    connection.prepare_cached(LOOKUP)?.query_map([serial.as_bytes()], raw_row)?.collect()
-}
-
-fn lookup(
-    rows: Vec<RawRow>,
-    recent: impl FnOnce() -> Result<Vec<InsurerLoad>, StoreError>,
-) -> Result<Lookup, StoreError> {
-    let Some(first) = rows.first() else {
-        return Ok(Lookup::NotLinked { loads: recent()? });
-    };
-    let [name, name_kana, birth_date] = first.person.clone();
-    let person = RegisteredPerson { name, name_kana, birth_date: date(&birth_date)? };
-    let mut holdings =
-        Holdings { person, rows: Vec::with_capacity(rows.len()), loads: Vec::with_capacity(1) };
-    for raw in rows {
-        if let Some((row, load)) = coverage_row(raw)? {
-            holdings.rows.push(row);
-            if !holdings.loads.contains(&load) {
-                holdings.loads.push(load);
-            }
-        }
-    }
-    Ok(Lookup::Linked(holdings))
-}
-
-fn recent_loads(readers: &chassis::sqlite::ReadPool) -> Result<Vec<InsurerLoad>, StoreError> {
-    let rows: Vec<(String, String, i64)> = readers
-        .with(|connection| {
-            connection
-                .prepare_cached(
-                    "SELECT insurer_number, name, loaded_at FROM insurer ORDER BY loaded_at DESC LIMIT ?1",
-                )?
-                .query_map([RECENT_LOADS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-                .collect()
-        })
-        .map_err(engine)?;
-    rows.into_iter()
-        .map(|(number, insurer_name, at)| {
-            Ok(InsurerLoad {
-                insurer_number: InsurerNumber::parse(&number)
-                    .map_err(|_| StoreError::Unreadable("an insurer number"))?,
-                insurer_name,
-                loaded_at: rfc3339(u64::try_from(at).unwrap_or(0)),
-            })
-        })
-        .collect()
-}
-
-fn insert_enrolment(transaction: &rusqlite::Transaction<'_>, enrolment: &Enrolment) -> rusqlite::Result<()> {
-    let person_key = enrolment.person_key.cast_signed();
-    transaction
-        .prepare_cached(
-            "INSERT INTO person VALUES(?1,?2,?3,?4) ON CONFLICT DO UPDATE SET
-             name=excluded.name, name_kana=excluded.name_kana, birth_date=excluded.birth_date",
-        )?
-        .execute(params![
-            person_key,
-            enrolment.person.name,
-            enrolment.person.name_kana,
-            enrolment.person.birth_date.as_str()
-        ])?;
-    if let Some(serial) = &enrolment.auth_cert_serial {
-        transaction
-            .prepare_cached(
-                "INSERT INTO card_link VALUES(?1,?2) ON CONFLICT DO UPDATE SET person_key=excluded.person_key",
-            )?
-            .execute(params![serial.as_bytes(), person_key])?;
-    }
-    for row in &enrolment.rows {
-        let c = &row.coverage;
-        transaction
-            .prepare_cached(
-                "INSERT OR REPLACE INTO coverage VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
-            )?
-            .execute(params![
-                person_key,
-                c.insurer_number.as_str(),
-                c.valid_from.as_str(),
-                c.valid_to.as_ref().map(CivilDate::as_str),
-                c.symbol.expose(),
-                c.number.expose(),
-                c.branch.expose(),
-                c.kind.ja,
-                c.kind.en,
-                i64::from(c.relation == Relation::Dependant),
-                c.copay_percent,
-                c.limit_class,
-                i64::from(row.link == Link::Confirmed)
-            ])?;
-    }
-    Ok(())
 }
 
 type RawTerminal = (String, String, Vec<u8>, i64);
@@ -314,12 +156,21 @@ impl Store for SqliteStore {
         })
     }
 
-    fn lookup_by_serials(&self, serials: &[AuthCertSerial]) -> Result<Vec<Lookup>, StoreError> {
-        let behind: Vec<Vec<RawRow>> = self
-            .readers
-            .with(|connection| serials.iter().map(|serial| rows_behind(connection, serial)).collect())
-            .map_err(engine)?;
-        behind.into_iter().map(|rows| lookup(rows, || recent_loads(&self.readers))).collect()
+    fn lookup_by_serials(&self, serials: &[AuthCertSerial], as_of: &AsOf) -> Result<Vec<Lookup>, StoreError> {
+        self.read(|connection| {
+            serials
+                .iter()
+                .map(|serial| {
+                    let found = coverage::lookup(connection, &self.catalogue, serial, as_of)?;
+                    match found {
+                        Some(lookup) => Ok(lookup),
+                        None => {
+                            Ok(Lookup::NotLinked { loads: coverage::recent_loads(connection, RECENT_LOADS)? })
+                        }
+                    }
+                })
+                .collect()
+        })
     }
 
     fn apply_load(
@@ -330,16 +181,7 @@ impl Store for SqliteStore {
         at: UnixSeconds,
     ) -> Result<(), StoreError> {
         self.write(|transaction| {
-            transaction
-                .execute(
-                    "INSERT OR REPLACE INTO insurer VALUES(?1,?2,?3)",
-                    params![insurer.as_str(), insurer_name, at.0.cast_signed()],
-                )
-                .map_err(engine)?;
-            for enrolment in enrolments {
-                insert_enrolment(transaction, enrolment).map_err(engine)?;
-            }
-            Ok(())
+            enrol::enrol_all(transaction, &self.catalogue, (insurer, insurer_name), enrolments, at)
         })
     }
 

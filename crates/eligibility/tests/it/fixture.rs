@@ -177,6 +177,8 @@ pub(crate) fn coverage(insurer: &str, from: &str, to: Option<&str>, link: Link) 
             relation: Relation::Insured,
             copay_percent: 30,
             limit_class: None,
+            specific_disease: None,
+            public_expenses: Vec::new(),
             valid_from: CivilDate::parse(from).unwrap(),
             valid_to: to.map(|d| CivilDate::parse(d).unwrap()),
         },

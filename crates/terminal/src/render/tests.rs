@@ -37,6 +37,8 @@ fn coverage(name: &str) -> Coverage {
         relation: Relation::Insured,
         copay_percent: 30,
         limit_class: Some("B05".to_owned()),
+        specific_disease: None,
+        public_expenses: Vec::new(),
         valid_from: CivilDate::parse("2024-04-01").unwrap(),
         valid_to: None,
     }

@@ -288,6 +288,8 @@ fn hanako() -> Answer {
             relation: Relation::Insured,
             copay_percent: 30,
             limit_class: None,
+            specific_disease: None,
+            public_expenses: Vec::new(),
             valid_from: CivilDate::parse("2024-04-01").unwrap(),
             valid_to: None,
         }],
