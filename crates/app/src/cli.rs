@@ -70,6 +70,12 @@ Examples:
         #[command(subcommand)]
         command: crate::receipt_commands::ReceiptCommand,
     },
+    /// Insurers: load their files, and decide about rows that are held.
+    Insurer {
+        /// What to do.
+        #[command(subcommand)]
+        command: crate::insurer_commands::InsurerCommand,
+    },
     /// Check a live town: one line per finding, with the fix.
     #[command(after_help = "\
 Examples:

@@ -6,6 +6,7 @@ mod card_commands;
 mod card_file;
 mod cli;
 mod doctor;
+mod insurer_commands;
 mod load;
 mod output;
 mod pki_commands;
@@ -83,6 +84,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Pki { command: PkiCommand::Changes(args) } => pki_commands::changes::run(&args),
         Command::Pki { command: PkiCommand::Cvc { command } } => pki_commands::cvc::run(&command),
         Command::Receipt { command } => receipt_commands::run(&command),
+        Command::Insurer { command } => insurer_commands::run(&command),
         Command::Doctor(args) => doctor::doctor(args).await,
         Command::Load(args) => load::load(args).await,
     }

@@ -13,6 +13,7 @@
 //! | [`audit`] | the record that is durable before an answer leaves |
 //! | [`history`] | coverage in two times, valid and recorded: facts in, what counted when out |
 //! | [`ties`], [`matching`], [`kinds`] | which members are which person; whether a row speaks of that person; kinds of insurance by law |
+//! | [`feed`] | insurers' files: read, checked, staged unseen, made visible as a whole |
 //! | [`store`] | terminals, people, coverage, links, checkpoint |
 //! | [`keys`] | the platform's own secrets |
 //! | [`serve`] | the room as a process |
@@ -33,6 +34,7 @@ pub mod config;
 pub mod decide;
 pub mod error;
 pub mod evidence;
+pub mod feed;
 pub mod hashes;
 pub mod history;
 pub mod http;

@@ -262,6 +262,10 @@ codes! {
     RevocationListOlderThanKept = "revocation_list_older_than_kept",
     /// A receipt, or the log behind it, does not hold.
     ReceiptInvalid = "receipt_invalid",
+    /// An insurer's file was not loaded: nothing of it counts.
+    FeedRefused = "feed_refused",
+    /// Another load of the same insurer was begun and not finished.
+    FeedUnfinished = "feed_unfinished",
     /// A flow or an option that is not built yet.
     NotBuiltYet = "not_built_yet",
 }

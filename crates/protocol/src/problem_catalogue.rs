@@ -788,6 +788,26 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::DocumentSignerStatusUnknown => relying_party::DOCUMENT_SIGNER_STATUS_UNKNOWN,
         ProblemCode::RevocationListOlderThanKept => relying_party::REVOCATION_LIST_OLDER_THAN_KEPT,
         ProblemCode::ReceiptInvalid => relying_party::RECEIPT_INVALID,
+        ProblemCode::FeedRefused => Entry {
+            status: 422,
+            culprit: Culprit::Insurer,
+            title: ("ファイルは取り込まれていません。", "Nothing of the file was loaded."),
+            vendor: (
+                "detail に行と理由を示します。形式は docs/insurer-feed.md。",
+                "See detail, and docs/insurer-feed.md.",
+            ),
+            action: ("ファイルを直して、もう一度送ってください。", "Mend the file and send it again."),
+        },
+        ProblemCode::FeedUnfinished => Entry {
+            status: 409,
+            culprit: Culprit::Insurer,
+            title: ("同じ保険者の別の取り込みが途中です。", "Another load of this insurer is not finished."),
+            vendor: ("detail に番号を示します。", "See detail for its number."),
+            action: (
+                "同じファイルで再開するか、--give-up で取りやめてください。",
+                "Send its file again, or use --give-up.",
+            ),
+        },
         ProblemCode::NotBuiltYet => Entry {
             status: 501,
             culprit: Culprit::Platform,

@@ -28,6 +28,7 @@ mod foreign_relying_party;
 #[path = "../../../pki/tests/it/forge.rs"]
 #[expect(dead_code, reason = "the other crate's tests say more with it")]
 mod forge;
+mod insurer_feed;
 mod load_smoke;
 #[path = "../../../card_io/tests/it/pcscd.rs"]
 mod pcscd;

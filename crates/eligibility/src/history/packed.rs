@@ -67,6 +67,12 @@ pub fn insurer_of(key: &[u8]) -> Option<InsurerRef> {
     u32::try_from(reader.number()?).ok().map(InsurerRef)
 }
 
+/// A key without its insurer: what names the member within it.
+pub fn suffix_of(key: &[u8]) -> &[u8] {
+    let insurer = key.iter().take_while(|octet| **octet >= 0x80).count() + 1;
+    key.get(insurer..).unwrap_or_default()
+}
+
 /// The numbers in a key made by [`key_of`].
 fn numbers_of(key: &[u8]) -> Option<InsuredNumbers> {
     let mut reader = Reader(key);

@@ -3,6 +3,7 @@
 mod changes;
 mod coverage;
 mod enrol;
+pub mod seen_rows;
 mod stage;
 
 use super::{Checkpoint, Enrolment, LastOutcome, Lookup, RegisteredTerminal, Standing, Store, StoreError};

@@ -4,6 +4,8 @@
 
 mod answers;
 mod config;
+mod feed;
+mod feed_cuts;
 mod fixture;
 mod receipts;
 mod recovery;
