@@ -78,7 +78,21 @@ impl Day {
         let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
         let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
         let year = era * 400 + year_of_era + i64::from(month <= 2);
-        CivilDate::parse(&format!("{year:04}-{month:02}-{day:02}")).unwrap_or_else(CivilDate::epoch)
+        // By hand: every answer has several, and formatting costs more than the calendar.
+        let digit = |value: i64| u8::try_from(value % 10).unwrap_or(0) + b'0';
+        let text = [
+            digit(year / 1000),
+            digit(year / 100),
+            digit(year / 10),
+            digit(year),
+            b'-',
+            digit(month / 10),
+            digit(month),
+            b'-',
+            digit(day / 10),
+            digit(day),
+        ];
+        std::str::from_utf8(&text).ok().and_then(CivilDate::parse).unwrap_or_else(CivilDate::epoch)
     }
 
     /// 0001-01-01.

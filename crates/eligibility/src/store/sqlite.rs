@@ -39,6 +39,9 @@ CREATE TABLE checkpoint(
 ALTER TABLE terminal_outcome ADD COLUMN sequence INTEGER;
 ", coverage::SCHEMA];
 
+/// The writer's page cache, in KiB (negative, as SQLite wants it): the pages that one batch of a load touches, so
+/// that none of them is written twice.
+const WRITER_CACHE_KIB: i64 = -32_768;
 /// Read connections: more than the cores of a small machine, so that a point read seldom waits.
 const READERS: usize = 4;
 /// How many insurers an unlinked card's answer names.
@@ -65,6 +68,7 @@ impl SqliteStore {
     /// Opens or makes the store at `path`; refuses a schema newer than this program's.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let mut writer = chassis::sqlite::open(path, SqliteOptions::default()).map_err(engine)?;
+        writer.pragma_update(None, "cache_size", WRITER_CACHE_KIB).map_err(engine)?;
         chassis::sqlite::migrate(&mut writer, MIGRATIONS).map_err(engine)?;
         enrol::take_over_first_schema(&mut writer)?;
         let readers =

@@ -214,15 +214,25 @@ struct KnownInsurer {
     loaded_at: i64,
 }
 
-fn insurer(connection: &Connection, insurer: InsurerRef) -> Result<KnownInsurer, StoreError> {
-    let (number, name, loaded_at): (String, String, i64) = connection
-        .prepare_cached("SELECT insurer_number, name, loaded_at FROM insurer WHERE insurer_ref = ?1")
+/// A member's record and its insurer, in one statement.
+fn insured(connection: &Connection, key: &[u8]) -> Result<(MemberRecord, KnownInsurer), StoreError> {
+    type Raw = (Vec<u8>, String, String, i64);
+    let of = insurer_of(key).ok_or(StoreError::Unreadable("a member's key"))?;
+    let raw: Option<Raw> = connection
+        .prepare_cached(
+            "SELECT m.record, i.insurer_number, i.name, i.loaded_at FROM member m, insurer i
+             WHERE m.member_key = ?1 AND i.insurer_ref = ?2",
+        )
         .and_then(|mut statement| {
-            statement.query_row([insurer.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            statement
+                .query_row((key, of.0), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+                .optional()
         })
         .map_err(engine)?;
+    let (record, number, name, loaded_at) = raw.ok_or(StoreError::Unreadable("a tie to nobody"))?;
+    let record = unpack(key, &record).ok_or(StoreError::Unreadable("a member's record"))?;
     let number = InsurerNumber::parse(&number).map_err(|_| StoreError::Unreadable("an insurer number"))?;
-    Ok(KnownInsurer { insurer, number, name, loaded_at })
+    Ok((record, KnownInsurer { insurer: of, number, name, loaded_at }))
 }
 
 /// Names for one answer: a handful.
@@ -249,8 +259,11 @@ fn person_behind(
     serial: &AuthCertSerial,
     as_of: &AsOf,
 ) -> Result<Option<PersonRecord>, StoreError> {
-    let now: Option<(i64, i64)> = connection
-        .prepare_cached("SELECT person_key, since FROM card_link WHERE serial = ?1")
+    let now: Option<(i64, Vec<u8>)> = connection
+        .prepare_cached(
+            "SELECT l.since, p.record FROM card_link l JOIN person p ON p.person_key = l.person_key
+             WHERE l.serial = ?1",
+        )
         .and_then(|mut statement| {
             statement.query_row([serial.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).optional()
         })
@@ -261,33 +274,28 @@ fn person_behind(
         catalogue.resolve(connection, &mut seen, std::iter::once(change))?;
         Ok::<_, StoreError>(seen.recorded(change).is_some_and(|recorded| as_of.known.admits(recorded)))
     };
-    let mut person_key = None;
-    if let Some((key, since)) = now
+    if let Some((since, record)) = now
         && known(since)?
     {
-        person_key = Some(key);
+        return unpack_person(&record).map(Some).ok_or(StoreError::Unreadable("a person's record"));
     }
-    if person_key.is_none() {
-        let past: Vec<(i64, i64, i64)> = connection
-            .prepare_cached(
-                "SELECT person_key, since, until FROM card_link_past WHERE serial = ?1 ORDER BY since DESC",
-            )
-            .and_then(|mut statement| {
-                statement
-                    .query_map([serial.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-                    .collect()
-            })
-            .map_err(engine)?;
-        for (key, since, until) in past {
-            if known(since)? && !known(until)? {
-                person_key = Some(key);
-                break;
-            }
+    let past: Vec<(i64, i64, i64)> = connection
+        .prepare_cached(
+            "SELECT person_key, since, until FROM card_link_past WHERE serial = ?1 ORDER BY since DESC",
+        )
+        .and_then(|mut statement| {
+            statement
+                .query_map([serial.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect()
+        })
+        .map_err(engine)?;
+    for (key, since, until) in past {
+        if known(since)? && !known(until)? {
+            let key = key.cast_unsigned();
+            return person(connection, key)?.map(Some).ok_or(StoreError::Unreadable("a link to nobody"));
         }
     }
-    person_key
-        .map(|key| person(connection, key.cast_unsigned())?.ok_or(StoreError::Unreadable("a link to nobody")))
-        .transpose()
+    Ok(None)
 }
 
 /// Everything behind one serial, as one snapshot.
@@ -313,12 +321,11 @@ pub(super) fn holdings(
     let mut members = Vec::with_capacity(1);
     let mut insurers: Vec<KnownInsurer> = Vec::with_capacity(1);
     for tie in person.holding(as_of.known, &seen) {
-        let record = member(connection, &tie.member)?.ok_or(StoreError::Unreadable("a tie to nobody"))?;
-        let of = insurer_of(&tie.member).ok_or(StoreError::Unreadable("a member's key"))?;
-        if !insurers.iter().any(|known| known.insurer == of) {
-            insurers.push(insurer(connection, of)?);
+        let (record, insurer) = insured(connection, &tie.member)?;
+        members.push((insurer.insurer, tie.link, record));
+        if !insurers.iter().any(|known| known.insurer == insurer.insurer) {
+            insurers.push(insurer);
         }
-        members.push((of, tie.link, record));
     }
     for (_, _, record) in &members {
         catalogue.resolve(connection, &mut seen, changes_of(record))?;

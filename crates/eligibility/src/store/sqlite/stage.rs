@@ -16,9 +16,11 @@ use crate::store::feed::{
     RowResult, Settlement,
 };
 use crate::store::{Link, StoreError};
+use crate::ties::{PersonRecord, Tie};
 use protocol::ids::{AuthCertSerial, InsurerNumber};
 use protocol::time::UnixSeconds;
 use rusqlite::{Connection, OptionalExtension as _, params};
+use std::cell::Cell;
 
 /// Held rows in one answer.
 const HELD_AT_ONCE: u32 = 1000;
@@ -62,6 +64,8 @@ struct Desk<'a> {
     connection: &'a Connection,
     catalogue: &'a Catalogue,
     own: ChangeNumber,
+    /// The highest person key so far, once it was asked for.
+    last_person: Cell<Option<u64>>,
 }
 
 impl Parts {
@@ -273,9 +277,16 @@ impl Desk<'_> {
                 TieTo::Known(key) => key,
                 TieTo::New => self.new_person()?,
             };
-            self.with_person(key, |person, seen, own| {
-                person.tie(&parts.key, parts.link, own, seen);
-            })?;
+            match holder {
+                TieTo::New => {
+                    let tie =
+                        Tie { member: parts.key.clone(), link: parts.link, since: self.own, until: None };
+                    save_person(self.connection, key, &PersonRecord { registered: None, ties: vec![tie] })?;
+                }
+                TieTo::Known(_) => self.with_person(key, |person, seen, own| {
+                    person.tie(&parts.key, parts.link, own, seen);
+                })?,
+            }
             if record.person.is_none_or(|person| person.key != key) {
                 record.person = Some(Holder { key, since: self.own });
             }
@@ -289,7 +300,7 @@ impl Desk<'_> {
     fn with_person(
         &self,
         key: u64,
-        change: impl FnOnce(&mut crate::ties::PersonRecord, &Seen, ChangeNumber),
+        change: impl FnOnce(&mut PersonRecord, &Seen, ChangeNumber),
     ) -> Result<(), StoreError> {
         let mut holder = person(self.connection, key)?.unwrap_or_default();
         let mut seen = Seen::default();
@@ -300,12 +311,19 @@ impl Desk<'_> {
         save_person(self.connection, key, &holder)
     }
 
+    /// A key that no person has. Nobody else writes while this desk's transaction is open.
     fn new_person(&self) -> Result<u64, StoreError> {
-        self.connection
-            .prepare_cached("SELECT coalesce(max(person_key), 0) + 1 FROM person")
-            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
-            .map(i64::cast_unsigned)
-            .map_err(engine)
+        let last = match self.last_person.get() {
+            Some(last) => last,
+            None => self
+                .connection
+                .prepare_cached("SELECT coalesce(max(person_key), 0) FROM person")
+                .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
+                .map(i64::cast_unsigned)
+                .map_err(engine)?,
+        };
+        self.last_person.set(Some(last + 1));
+        Ok(last + 1)
     }
 
     fn hold(&self, parts: &Parts, reason: HeldReason) -> Result<(), StoreError> {
@@ -492,7 +510,12 @@ impl FeedStore for SqliteStore {
             if !under_way(transaction, load.number)? {
                 return Err(StoreError::NotUnderWay);
             }
-            let desk = Desk { connection: transaction, catalogue: &self.catalogue, own: load.number };
+            let desk = Desk {
+                connection: transaction,
+                catalogue: &self.catalogue,
+                own: load.number,
+                last_person: Cell::new(None),
+            };
             let mut insert = transaction
                 .prepare_cached("INSERT INTO member VALUES(?1, ?2) ON CONFLICT DO NOTHING")
                 .map_err(engine)?;
@@ -506,7 +529,7 @@ impl FeedStore for SqliteStore {
             let own = ChangeNumber(u64::MAX);
             let of = insurer_ref(connection, insurer)?;
             let load = OpenLoad { number: own, insurer: of.unwrap_or(InsurerRef(u32::MAX)) };
-            let desk = Desk { connection, catalogue: &self.catalogue, own };
+            let desk = Desk { connection, catalogue: &self.catalogue, own, last_person: Cell::new(None) };
             rows.into_iter()
                 .map(|row| {
                     let parts = Parts::of(row, &load);
@@ -565,7 +588,12 @@ impl FeedStore for SqliteStore {
             if !under_way(transaction, load.number)? {
                 return Err(StoreError::NotUnderWay);
             }
-            let desk = Desk { connection: transaction, catalogue: &self.catalogue, own: load.number };
+            let desk = Desk {
+                connection: transaction,
+                catalogue: &self.catalogue,
+                own: load.number,
+                last_person: Cell::new(None),
+            };
             let mut ended = 0;
             for key in members.iter().filter(|key| insurer_of(key) == Some(load.insurer)) {
                 ended += desk.end(key, last_day, at)?;
@@ -645,7 +673,12 @@ impl FeedStore for SqliteStore {
             let mut result = RowResult::Taken(Effect::Unchanged);
             if settlement == Settlement::Release {
                 parts.fact.change = change;
-                let desk = Desk { connection: transaction, catalogue: &self.catalogue, own: change };
+                let desk = Desk {
+                    connection: transaction,
+                    catalogue: &self.catalogue,
+                    own: change,
+                    last_person: Cell::new(None),
+                };
                 let (planned, write) = desk.plan(&parts, desk.member(&parts.key)?, Scrutiny::Released)?;
                 if let Some(write) = write {
                     desk.write(&parts, write)?;
