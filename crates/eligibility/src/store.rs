@@ -2,6 +2,7 @@
 //! engine passes the same conformance suite.
 
 pub mod feed;
+pub mod links;
 pub mod sqlite;
 
 use crate::history::{AsOf, InForce};

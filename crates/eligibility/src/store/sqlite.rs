@@ -3,6 +3,7 @@
 mod changes;
 mod coverage;
 mod enrol;
+mod links;
 pub mod seen_rows;
 mod stage;
 
@@ -37,7 +38,7 @@ CREATE TABLE checkpoint(
   only INTEGER PRIMARY KEY CHECK(only = 1), next_sequence INTEGER NOT NULL, next_audit_record INTEGER NOT NULL);
 ", "
 ALTER TABLE terminal_outcome ADD COLUMN sequence INTEGER;
-", coverage::SCHEMA];
+", coverage::SCHEMA, links::SCHEMA];
 
 /// The writer's page cache, in KiB (negative, as SQLite wants it): the pages that one batch of a load touches, so
 /// that none of them is written twice.

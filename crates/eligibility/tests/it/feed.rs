@@ -119,7 +119,7 @@ impl Town {
     }
 }
 
-fn today() -> AsOf {
+pub(crate) fn today() -> AsOf {
     AsOf::visit(Day::of_instant(NOW))
 }
 

@@ -8,6 +8,7 @@ mod feed;
 mod feed_cuts;
 mod fixture;
 mod receipts;
+mod linking;
 mod recovery;
 mod refusals;
 mod revocation;

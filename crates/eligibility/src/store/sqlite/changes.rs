@@ -3,6 +3,7 @@
 use super::engine;
 use crate::history::{ChangeNumber, InsurerRef, Recorded};
 use crate::store::StoreError;
+use crate::store::links::LinkCause;
 use protocol::ids::InsurerNumber;
 use protocol::time::UnixSeconds;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -16,6 +17,8 @@ pub(super) enum What {
     Feed,
     /// A held row was settled.
     HeldRow,
+    /// Cards or members belong to somebody else.
+    Links(LinkCause),
 }
 
 impl What {
@@ -24,6 +27,7 @@ impl What {
             Self::Enrolment => "enrolment",
             Self::Feed => "feed",
             Self::HeldRow => "held_row",
+            Self::Links(cause) => cause.word(),
         }
     }
 }
@@ -112,5 +116,13 @@ pub(super) fn insurer_ref(
             statement.query_row([number.as_str()], |row| row.get::<_, u32>(0)).optional()
         })
         .map(|found| found.map(InsurerRef))
+        .map_err(engine)
+}
+
+/// A change under way comes to nothing.
+pub(super) fn give_up(connection: &Connection, number: ChangeNumber) -> Result<(), StoreError> {
+    connection
+        .execute("UPDATE change SET state = 2 WHERE number = ?1 AND state = 0", [number.0.cast_signed()])
+        .map(|_| ())
         .map_err(engine)
 }

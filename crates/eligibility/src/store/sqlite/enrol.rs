@@ -105,24 +105,46 @@ pub(super) fn link_card(
     person_key: u64,
     change: ChangeNumber,
 ) -> Result<(), StoreError> {
-    let (key, change) = (person_key.cast_signed(), change.0.cast_signed());
+    if card_holder(connection, serial)? == Some(person_key.cast_signed()) {
+        return Ok(());
+    }
+    close_card(connection, serial, change)?;
+    connection
+        .prepare_cached("INSERT INTO card_link VALUES(?1, ?2, ?3)")
+        .and_then(|mut statement| {
+            statement.execute(params![serial.as_bytes(), person_key.cast_signed(), change.0.cast_signed()])
+        })
+        .map(|_| ())
+        .map_err(engine)
+}
+
+/// Whom a serial leads to, or will when a load under way is visible. What was given up leads nowhere.
+fn card_holder(connection: &Connection, serial: &AuthCertSerial) -> Result<Option<i64>, StoreError> {
+    connection
+        .prepare_cached(
+            "SELECT l.person_key FROM card_link l JOIN change c ON c.number = l.since
+             WHERE l.serial = ?1 AND c.state <> 2",
+        )
+        .and_then(|mut statement| statement.query_row([serial.as_bytes()], |row| row.get(0)).optional())
+        .map_err(engine)
+}
+
+/// Closes the link of a serial, if there is one, and keeps it for questions about the past.
+pub(super) fn close_card(
+    connection: &Connection,
+    serial: &AuthCertSerial,
+    change: ChangeNumber,
+) -> Result<(), StoreError> {
     let step = || -> rusqlite::Result<()> {
-        let held: Option<(i64, i64)> = connection
-            .prepare_cached("SELECT person_key, since FROM card_link WHERE serial = ?1")?
-            .query_row([serial.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        let closed = connection
+            .prepare_cached("DELETE FROM card_link WHERE serial = ?1 RETURNING person_key, since")?
+            .query_row([serial.as_bytes()], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
             .optional()?;
-        match held {
-            Some((held, _)) if held == key => return Ok(()),
-            Some((held, since)) => {
-                connection
-                    .prepare_cached("INSERT OR REPLACE INTO card_link_past VALUES(?1, ?2, ?3, ?4)")?
-                    .execute(params![serial.as_bytes(), since, change, held])?;
-            }
-            None => {}
+        if let Some((person_key, since)) = closed {
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO card_link_past VALUES(?1, ?2, ?3, ?4)")?
+                .execute(params![serial.as_bytes(), since, change.0.cast_signed(), person_key])?;
         }
-        connection
-            .prepare_cached("INSERT OR REPLACE INTO card_link VALUES(?1, ?2, ?3)")?
-            .execute(params![serial.as_bytes(), key, change])?;
         Ok(())
     };
     step().map_err(engine)

@@ -1,7 +1,7 @@
 //! Staging a feed's rows in SQLite. Rows of a load under way stand in the members' own records, marked with the
 //! load's number, and no answer counts them; the load becomes visible by one row in `change`.
 
-use super::changes::{self, What, insurer_ref, intern_insurer};
+use super::changes::{self, What, give_up, insurer_ref, intern_insurer};
 use super::coverage::{Catalogue, ChangeState, Seen, changes_of, changes_of_person, member, person};
 use super::enrol::{link_card, save_member, save_person};
 use super::{SqliteStore, engine};
@@ -491,13 +491,6 @@ fn begin(connection: &Connection, order: &LoadOrder) -> Result<Begun, StoreError
     }
     let number = changes::begin(connection, What::Feed, Some(insurer), Some(&order.digest), order.at)?;
     Ok(Begun::New(OpenLoad { number, insurer }))
-}
-
-fn give_up(connection: &Connection, number: ChangeNumber) -> Result<(), StoreError> {
-    connection
-        .execute("UPDATE change SET state = 2 WHERE number = ?1 AND state = 0", [number.0.cast_signed()])
-        .map(|_| ())
-        .map_err(engine)
 }
 
 impl FeedStore for SqliteStore {
