@@ -33,6 +33,9 @@ pub struct Config {
     pub freshness: Freshness,
     /// How Secure Elements are armed.
     pub unlock: Unlock,
+    /// Insurers' files over the network; by hand only, if left out.
+    #[serde(default)]
+    pub insurer_feed: Option<crate::upload::InsurerFeed>,
 }
 
 /// The receipt log.
@@ -151,6 +154,11 @@ impl Config {
             fix(path);
         }
         self.revocation.auth_ca.iter_mut().for_each(fix);
+        if let Some(feed) = &mut self.insurer_feed {
+            fix(&mut feed.client_ca);
+            fix(&mut feed.spool);
+            feed.clients.iter_mut().for_each(|client| fix(&mut client.certificate));
+        }
         self
     }
 }

@@ -12,6 +12,7 @@
 //! | [`receipts`] | a transparency log over the audit log: a proof in every answer |
 //! | [`audit`] | the record that is durable before an answer leaves |
 //! | [`history`] | coverage in two times, valid and recorded: facts in, what counted when out |
+//! | [`upload`] | the same files over mutual TLS |
 //! | [`linking`] | renewals followed; wrong links, merges and splits, each undone if need be |
 //! | [`ties`], [`matching`], [`kinds`] | which members are which person; whether a row speaks of that person; kinds of insurance by law |
 //! | [`feed`] | insurers' files: read, checked, staged unseen, made visible as a whole |
@@ -53,3 +54,4 @@ pub mod serve;
 pub mod store;
 pub mod ties;
 pub mod unlock;
+pub mod upload;

@@ -7,6 +7,7 @@ use crate::platform::{Parts, Platform};
 use crate::receipts::ReceiptLog;
 use crate::revocation::{CurrentRevocation, PullError};
 use crate::store::sqlite::SqliteStore;
+use crate::upload::{self, InsurerFeed, Uploads};
 use chassis::admin::{self, Check, Readiness};
 use chassis::client::{Client, ClientLimits};
 use chassis::clock::SystemClock;
@@ -31,6 +32,10 @@ const STATUS_CHECK: &str = "revocation_status";
 const GATHER_MAX: Duration = Duration::from_millis(4);
 /// How often a checkpoint is saved: bounds the log that a restart replays.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+
+/// How long an insurer's file may take to arrive: a gigabyte over a slow line.
+const FEED_BODY_TIMEOUT: Duration = Duration::from_secs(3600);
+const FEED_CONNECTIONS_MAX: usize = 256;
 
 /// Why the room does not run. The text names the file or setting concerned.
 #[derive(Debug, thiserror::Error)]
@@ -187,6 +192,29 @@ async fn keep_checkpointing(platform: Arc<Platform>, shutdown: ShutdownSignal) {
     }
 }
 
+/// Opens the listener for insurers' files; what is given back serves it. A store of its own, so that a batch that
+/// is being written keeps no check waiting for the lock.
+async fn take_feeds(
+    config: &Config,
+    feed: &InsurerFeed,
+    shutdown: ShutdownSignal,
+) -> Result<impl Future<Output = ()> + use<>, ServeError> {
+    let senders = upload::senders(&feed.clients).map_err(failed("reading insurer_feed.clients"))?;
+    std::fs::create_dir_all(&feed.spool).map_err(failed("making insurer_feed.spool"))?;
+    let store = SqliteStore::open(&config.store).map_err(failed("opening the store for feeds"))?;
+    let uploads = Uploads::new(Arc::new(store), Arc::new(SystemClock), senders, &feed.spool, feed.bytes_max);
+    let tls = tls::server_config(&config.tls, ClientAuth::Required { ca_pem: feed.client_ca.clone() })
+        .map_err(failed("setting up TLS for insurer_feed"))?;
+    let listening = TcpListener::bind(feed.listen).await.map_err(failed("binding insurer_feed.listen"))?;
+    let limits = ListenerLimits {
+        body_bytes_max: feed.bytes_max,
+        body_timeout: FEED_BODY_TIMEOUT,
+        connections_max: FEED_CONNECTIONS_MAX,
+        ..ListenerLimits::default()
+    };
+    Ok(listener::serve(listening, tls, upload::router(Arc::new(uploads)), shutdown, limits))
+}
+
 /// Runs the room until `shutdown`.
 pub async fn serve(config: Config, shutdown: ShutdownSignal) -> Result<(), ServeError> {
     let readiness = Readiness::expecting(&[STATUS_CHECK, "listener"]);
@@ -211,10 +239,17 @@ pub async fn serve(config: Config, shutdown: ShutdownSignal) -> Result<(), Serve
         readiness.clone(),
         shutdown.clone(),
     ));
+    let feeding = match &config.insurer_feed {
+        Some(feed) => Some(tokio::spawn(take_feeds(&config, feed, shutdown.clone()).await?)),
+        None => None,
+    };
     let checkpointing = tokio::spawn(keep_checkpointing(Arc::clone(&platform), shutdown.clone()));
     let router = http::router(Arc::clone(&platform));
     listener::serve(listening, tls, router, shutdown.clone(), ListenerLimits::default()).await;
     drop(checkpointing.await);
+    if let Some(feeding) = feeding {
+        drop(feeding.await);
+    }
     drop(admin_page.await);
     platform.checkpoint().await.map_err(failed("saving the last checkpoint"))?;
     pulling.await.map_err(failed("pulling the CRL"))?

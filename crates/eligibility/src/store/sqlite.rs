@@ -43,6 +43,9 @@ ALTER TABLE terminal_outcome ADD COLUMN sequence INTEGER;
 /// The writer's page cache, in KiB (negative, as SQLite wants it): the pages that one batch of a load touches, so
 /// that none of them is written twice.
 const WRITER_CACHE_KIB: i64 = -32_768;
+/// Octets of the file that readers map: as many as SQLite allows, which ten million people fit in. Addresses, not
+/// memory; a page read by a system call costs more than the search within it.
+const MAPPED_BYTES: u64 = 0x7fff_0000;
 /// Read connections: more than the cores of a small machine, so that a point read seldom waits.
 const READERS: usize = 4;
 /// How many insurers an unlinked card's answer names.
@@ -72,8 +75,8 @@ impl SqliteStore {
         writer.pragma_update(None, "cache_size", WRITER_CACHE_KIB).map_err(engine)?;
         chassis::sqlite::migrate(&mut writer, MIGRATIONS).map_err(engine)?;
         enrol::take_over_first_schema(&mut writer)?;
-        let readers =
-            chassis::sqlite::ReadPool::open(path, SqliteOptions::default(), READERS).map_err(engine)?;
+        let mapped = SqliteOptions { mmap_bytes: MAPPED_BYTES, ..SqliteOptions::default() };
+        let readers = chassis::sqlite::ReadPool::open(path, mapped, READERS).map_err(engine)?;
         Ok(Self { writer: Mutex::new(writer), readers, catalogue: Catalogue::default() })
     }
 

@@ -13,3 +13,4 @@ mod recovery;
 mod refusals;
 mod revocation;
 mod store;
+mod upload;
