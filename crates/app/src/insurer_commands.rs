@@ -1,6 +1,7 @@
 //! `kazasu insurer …`: what an insurer's files do, by hand of the platform's operator.
 
 pub(crate) mod held;
+pub(crate) mod links;
 pub(crate) mod load;
 
 use crate::cli::Common;
@@ -34,6 +35,18 @@ Examples:
 Examples:
   kazasu insurer discard 3")]
     Discard(held::SettleArgs),
+    /// Which cards and coverages are one person's: confirm, drop or take back a change of links.
+    #[command(after_help = "\
+Examples:
+  kazasu insurer links list
+  kazasu insurer links merge 17 4711        proposes it; nothing changes yet
+  kazasu insurer links confirm 12
+  kazasu insurer links undo 12")]
+    Links {
+        /// What to do.
+        #[command(subcommand)]
+        command: links::LinksCommand,
+    },
 }
 
 /// Which platform's store.
@@ -69,5 +82,6 @@ pub(crate) fn run(command: &InsurerCommand) -> anyhow::Result<crate::output::Exi
         InsurerCommand::Held(args) => held::list(args),
         InsurerCommand::Release(args) => held::release(args),
         InsurerCommand::Discard(args) => held::discard(args),
+        InsurerCommand::Links { command } => links::run(command),
     }
 }

@@ -65,6 +65,35 @@ fn the_sample_is_tried_loaded_and_loaded_again() {
     assert!(!ok && none["problem"]["code"] == "input_unusable", "{none}");
 }
 
+#[test]
+fn two_records_of_one_human_are_merged_and_taken_apart_again() {
+    let folder = Folder::new();
+    let root = folder.path("");
+    platform(&root);
+    let header = "保険者番号,番号,氏名,氏名カナ,生年月日,本人家族区分,資格取得年月日,負担割合,電子証明書シリアル番号\n";
+    let text = header.to_owned()
+        + "06990014,1,見本　人,ミホン　ヒト,19700115,1,20240401,030,0a01\n"
+        + "06990014,2,見本　人,ミホン　ヒト,19700115,1,20240401,030,0a02\n";
+    std::fs::write(root.join("two.csv"), text).unwrap();
+    assert!(done(&root, &["load", "two.csv"]).0);
+    let (ok, refused) = done(&root, &["links", "merge", "1", "77"]);
+    assert!(!ok && refused["problem"]["code"] == "input_unusable", "{refused}");
+    let (ok, proposed) = done(&root, &["links", "merge", "1", "2"]);
+    assert!(ok && proposed["outcome"] == "proposed", "{proposed}");
+    let number = proposed["number"].to_string();
+    let (_, waiting) = done(&root, &["links", "list"]);
+    assert_eq!((&waiting[0]["cards"], &waiting[0]["members"]), (&Value::from(1), &Value::from(1)));
+    let people = "SELECT count(DISTINCT person_key) FROM card_link";
+    let store = root.join("store.sqlite");
+    assert_eq!(count(&store, people), 2);
+    assert!(done(&root, &["links", "confirm", &number]).0);
+    assert_eq!(count(&store, people), 1);
+    assert!(!done(&root, &["links", "drop", &number]).0);
+    assert!(done(&root, &["links", "undo", &number]).0);
+    assert_eq!(count(&store, people), 2);
+    assert!(!done(&root, &["links", "undo", &number]).0);
+}
+
 fn count(store: &Path, sql: &str) -> u64 {
     let connection = rusqlite::Connection::open(store).unwrap();
     connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_or(0, i64::cast_unsigned)
