@@ -95,6 +95,10 @@ impl SqliteStore {
     fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.readers
             .with(|connection| {
+                if !connection.is_autocommit() {
+                    // A read before this one ended in a panic, or its end could not be told to the engine.
+                    connection.prepare_cached("ROLLBACK")?.execute([])?;
+                }
                 connection.prepare_cached("BEGIN")?.execute([])?;
                 let value = read(connection);
                 connection.prepare_cached("COMMIT")?.execute([])?;
