@@ -4,7 +4,9 @@
 //! system; `action` says what to do now.
 
 mod authority;
+mod insurer;
 mod keys;
+mod operator;
 mod relying_party;
 
 use crate::problem::{Culprit, ProblemCode};
@@ -744,16 +746,7 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::CeremonyRefused => keys::CEREMONY_REFUSED,
         ProblemCode::KeyPlaceRefused => keys::KEY_PLACE_REFUSED,
         ProblemCode::TranscriptDiffers => keys::TRANSCRIPT_DIFFERS,
-        ProblemCode::InputUnusable => Entry {
-            status: 400,
-            culprit: Culprit::Operator,
-            title: (
-                "指定されたファイルか値を使えません。",
-                "A file or a value that was named cannot be used.",
-            ),
-            vendor: ("detail に場所と理由があります。", "See detail for where and why."),
-            action: ("指定を直してください。", "Name another one, or mend it."),
-        },
+        ProblemCode::InputUnusable => operator::INPUT_UNUSABLE,
         ProblemCode::LinkageClientUnknown => authority::LINKAGE_CLIENT_UNKNOWN,
         ProblemCode::LinkageClientExpired => authority::LINKAGE_CLIENT_EXPIRED,
         ProblemCode::LinkageNotAllowed => authority::LINKAGE_NOT_ALLOWED,
@@ -788,26 +781,8 @@ pub(crate) const fn entry(code: ProblemCode) -> Entry {
         ProblemCode::DocumentSignerStatusUnknown => relying_party::DOCUMENT_SIGNER_STATUS_UNKNOWN,
         ProblemCode::RevocationListOlderThanKept => relying_party::REVOCATION_LIST_OLDER_THAN_KEPT,
         ProblemCode::ReceiptInvalid => relying_party::RECEIPT_INVALID,
-        ProblemCode::FeedRefused => Entry {
-            status: 422,
-            culprit: Culprit::Insurer,
-            title: ("ファイルは取り込まれていません。", "Nothing of the file was loaded."),
-            vendor: (
-                "detail に行と理由を示します。形式は docs/insurer-feed.md。",
-                "See detail, and docs/insurer-feed.md.",
-            ),
-            action: ("ファイルを直して、もう一度送ってください。", "Mend the file and send it again."),
-        },
-        ProblemCode::FeedUnfinished => Entry {
-            status: 409,
-            culprit: Culprit::Insurer,
-            title: ("同じ保険者の別の取り込みが途中です。", "Another load of this insurer is not finished."),
-            vendor: ("detail に番号を示します。", "See detail for its number."),
-            action: (
-                "同じファイルで再開するか、--give-up で取りやめてください。",
-                "Send its file again, or use --give-up.",
-            ),
-        },
+        ProblemCode::FeedRefused => insurer::FEED_REFUSED,
+        ProblemCode::FeedUnfinished => insurer::FEED_UNFINISHED,
         ProblemCode::NotBuiltYet => Entry {
             status: 501,
             culprit: Culprit::Platform,
