@@ -355,10 +355,10 @@ mod tests {
             "/rooms/jpki_authority/linkage",
             "/operators/0/key",
             "/partners/2/cert",
-            "/hpki/root/cert",
             "/hpki/auth/crl",
         ] {
             assert!(json.pointer(pointer).is_some(), "{pointer}");
         }
+        assert!(json["hpki"]["root"]["cert"].is_string());
     }
 }

@@ -71,11 +71,12 @@ impl Doctor<'_> {
             text += &openssl(&["crl", "-inform", "DER", "-in", list]);
         }
         fs::write(&lists, text).unwrap();
-        let root = self.town.text("/hpki/root/cert");
+        let certificate_of = |authority: &str| self.town.text(&format!("/hpki/{authority}/cert"));
+        let root = certificate_of("root");
         for (which, other) in [("sign", "auth"), ("auth", "sign")] {
             let leaf = self.text(&format!("hpki_{which}_cert"));
             let verify = |authority: &str| {
-                let between = self.town.text(&format!("/hpki/{authority}/cert"));
+                let between = certificate_of(authority);
                 let trust = ["verify", "-x509_strict", "-crl_check_all", "-CAfile", root, "-CRLfile", &lists];
                 run("openssl", "openssl", &[&trust[..], &["-untrusted", between, leaf]].concat(), &[])
             };
