@@ -96,16 +96,13 @@ impl Platform {
         let mut outcomes: HashMap<TerminalKeyHash, LastOutcome> = checkpoint.outcomes.into_iter().collect();
         let mut next_audit_record = checkpoint.next_audit_record.max(1);
         let receipts = &parts.receipts;
-        let mut receipted = Ok(());
         // The two follow the log each from its own point.
         parts
             .log
             .replay(checkpoint.next_sequence.min(receipts.size() + 1), |sequence, payload| {
                 let record = AuditRecord::parse(payload);
                 let commitment = record.as_ref().map_or_else(|| hashes::sha256(payload), |r| r.commitment);
-                if receipted.is_ok() {
-                    receipted = receipts.recover_record(sequence, commitment);
-                }
+                receipts.recover_record(sequence, commitment);
                 let Some(mut record) = record else { return };
                 next_audit_record = next_audit_record.max(record.number + 1);
                 let newer = outcomes.get(&record.terminal).is_none_or(|o| o.counter < record.outcome.counter);
@@ -115,9 +112,7 @@ impl Platform {
                 }
             })
             .map_err(|e| Refusal::Log(e.to_string()))?;
-        receipted
-            .and_then(|()| receipts.recovered(parts.log.durable_sequence()))
-            .map_err(|e| Refusal::Log(e.to_string()))?;
+        receipts.recovered(parts.log.durable_sequence()).map_err(|e| Refusal::Log(e.to_string()))?;
         Ok(Self {
             mint: NonceMint::new(parts.keys.nonce_secret(), parts.freshness.nonce_validity_seconds),
             ledger: ReplayLedger::from_outcomes(outcomes),

@@ -9,7 +9,7 @@
 
 use aws_lc_rs::hmac;
 use protocol::receipt::{Receipt, SALT_OCTETS};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,6 +72,31 @@ struct State {
     head: Arc<str>,
     /// Files written since the last save.
     unsynced: Vec<PathBuf>,
+    /// Full tiles and bundles that the disk did not take, by name: the next save tries again. Proofs do not
+    /// need them, so answers go on.
+    unwritten: Vec<(String, Vec<u8>)>,
+}
+
+impl State {
+    /// Takes in one entry; gives the files that are full now, by name.
+    fn append(&mut self, commitment: Commitment) -> Vec<(String, Vec<u8>)> {
+        self.bundle.push(commitment);
+        let full = self.growth.append(Hash::of_leaf(&commitment));
+        let tiles = full.iter().map(|contents| (contents.tile.path(), contents.to_bytes()));
+        let mut files: Vec<_> = tiles.collect();
+        if self.bundle.len() as u64 == TILE_WIDTH {
+            files.extend(self.last_bundle());
+            self.bundle.clear();
+        }
+        files
+    }
+
+    /// The last bundle as it is, by name; none if it would be empty.
+    fn last_bundle(&self) -> Option<(String, Vec<u8>)> {
+        let size = self.growth.size();
+        let (path, _, _) = bundle::path_of(size.checked_sub(1)?, size)?;
+        (!self.bundle.is_empty()).then(|| (path, bundle_of(&self.bundle)))
+    }
 }
 
 /// The receipt log.
@@ -134,7 +159,14 @@ impl ReceiptLog {
         let (edge, bundle) = resume(folder, name, signer.verifier())?;
         let growth = Growth::new(edge);
         let head = sign(&signer, &growth)?;
-        let state = State { growth, bundle, waiting: BTreeMap::new(), head, unsynced: Vec::new() };
+        let state = State {
+            growth,
+            bundle,
+            waiting: BTreeMap::new(),
+            head,
+            unsynced: Vec::new(),
+            unwritten: Vec::new(),
+        };
         Ok(Self { signer, salts, folder: folder.to_path_buf(), state: Mutex::new(state) })
     }
 
@@ -175,15 +207,11 @@ impl ReceiptLog {
 
     /// A record of the audit log found at the start, in its order. Those that the saved head covers already
     /// are passed over.
-    ///
-    /// # Errors
-    /// A tile that cannot be written.
-    pub fn recover_record(&self, sequence: u64, commitment: Commitment) -> Result<(), ReceiptError> {
+    pub fn recover_record(&self, sequence: u64, commitment: Commitment) {
         let mut state = self.lock();
         if sequence == state.growth.size() + 1 {
-            self.append(&mut state, commitment)?;
+            self.append(&mut state, commitment);
         }
-        Ok(())
     }
 
     /// After the last record: whether the log and the audit log are of one length.
@@ -247,7 +275,7 @@ impl ReceiptLog {
                 break;
             }
             let commitment = entry.remove();
-            self.append(state, commitment)?;
+            self.append(state, commitment);
         }
         if state.growth.size() > before {
             state.head = sign(&self.signer, &state.growth)?;
@@ -255,29 +283,13 @@ impl ReceiptLog {
         Ok(())
     }
 
-    fn append(&self, state: &mut State, commitment: Commitment) -> Result<(), ReceiptError> {
-        state.bundle.push(commitment);
-        let full = state.growth.append(Hash::of_leaf(&commitment));
-        if state.bundle.len() as u64 == TILE_WIDTH {
-            let size = state.growth.size();
-            let entries = std::mem::take(&mut state.bundle);
-            self.write_bundle(state, &entries, size)?;
+    fn append(&self, state: &mut State, commitment: Commitment) {
+        for (name, octets) in state.append(commitment) {
+            if let Err(error) = self.write(state, &name, &octets) {
+                tracing::error!(%error, "a file of the receipt log waits for the next save");
+                state.unwritten.push((name, octets));
+            }
         }
-        for contents in full {
-            self.write_tile(state, &contents)?;
-        }
-        Ok(())
-    }
-
-    fn write_tile(&self, state: &mut State, contents: &TileContents) -> Result<(), ReceiptError> {
-        self.write(state, &contents.tile.path(), &contents.to_bytes())
-    }
-
-    fn write_bundle(&self, state: &mut State, entries: &[Commitment], size: u64) -> Result<(), ReceiptError> {
-        let Some((path, _, _)) = size.checked_sub(1).and_then(|last| bundle::path_of(last, size)) else {
-            return Ok(());
-        };
-        self.write(state, &path, &bundle_of(entries))
     }
 
     fn write(&self, state: &mut State, name: &str, octets: &[u8]) -> Result<(), ReceiptError> {
@@ -300,27 +312,43 @@ impl ReceiptLog {
         if state.growth.size() == 0 {
             return Ok(());
         }
-        for contents in state.growth.edge().partial_tiles() {
-            self.write_tile(&mut state, &contents)?;
+        while let Some((name, octets)) = state.unwritten.last().cloned() {
+            self.write(&mut state, &name, &octets)?;
+            state.unwritten.pop();
         }
-        if !state.bundle.is_empty() {
-            let (entries, size) = (state.bundle.clone(), state.growth.size());
-            self.write_bundle(&mut state, &entries, size)?;
+        let partial = state.growth.edge().partial_tiles();
+        let tiles = partial.iter().map(|contents| (contents.tile.path(), contents.to_bytes()));
+        let files: Vec<_> = tiles.chain(state.last_bundle()).collect();
+        for (name, octets) in files {
+            self.write(&mut state, &name, &octets)?;
         }
         let head = Arc::clone(&state.head);
         let written = std::mem::take(&mut state.unsynced);
         drop(state);
+        if let Err(error) = self.sync(&written) {
+            // The next save must not speak of files that this one did not make durable.
+            self.lock().unsynced.extend(written);
+            return Err(error);
+        }
+        let path = self.folder.join(HEAD_FILE);
+        let failed = |error| ReceiptError::File { path: path.clone(), why: format!("{error}") };
+        chassis::files::write_atomic(&path, head.as_bytes()).map_err(failed)
+    }
+
+    /// Makes files durable, and the folders that name them, each once.
+    fn sync(&self, written: &[PathBuf]) -> Result<(), ReceiptError> {
         let failed = |path: &Path, why: String| ReceiptError::File { path: path.to_path_buf(), why };
-        for path in &written {
+        let mut folders = BTreeSet::new();
+        for path in written {
             std::fs::File::open(path)
                 .and_then(|file| file.sync_all())
                 .map_err(|error| failed(path, error.to_string()))?;
-            for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.folder)) {
-                chassis::files::sync_directory(folder).map_err(|error| failed(folder, error.to_string()))?;
-            }
+            folders.extend(path.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.folder)));
         }
-        let path = self.folder.join(HEAD_FILE);
-        chassis::files::write_atomic(&path, head.as_bytes()).map_err(|error| failed(&path, error.to_string()))
+        for folder in folders {
+            chassis::files::sync_directory(folder).map_err(|error| failed(folder, error.to_string()))?;
+        }
+        Ok(())
     }
 
     /// A file of the log as it is served: the newest head, or a tile or bundle of it.
@@ -341,6 +369,8 @@ impl ReceiptLog {
                 (is_last && usize::from(width) == state.bundle.len()).then(|| bundle_of(&state.bundle))
             }
         };
+        let unwritten = state.unwritten.iter().find(|(waiting, _)| waiting == name);
+        let current = current.or_else(|| unwritten.map(|(_, octets)| octets.clone()));
         drop(state);
         current.or_else(|| std::fs::read(self.folder.join(name)).ok())
     }

@@ -197,3 +197,21 @@ async fn what_is_served_is_what_a_checker_needs() {
         assert_eq!(receipts.served(name), None, "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_disk_that_does_not_take_the_logs_files_stops_no_receipt_and_costs_none() {
+    let bench = Bench::new();
+    let (folder, policy) = (bench.folder.0.join("receipts"), policy(bench.platform()));
+    // A file where the tiles' folder should be: every write fails.
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("tile"), "").unwrap();
+    for counter in 1..=258 {
+        let receipt = response(&bench.send(&bench.touch(counter)).await.body).answer.receipt.unwrap();
+        assert_eq!(is_proved(&receipt, &policy), Some(counter - 1));
+    }
+    assert!(bench.platform().checkpoint().await.is_err());
+    assert!(bench.platform().receipts().served("tile/0/000").is_some());
+    std::fs::remove_file(folder.join("tile")).unwrap();
+    bench.platform().checkpoint().await.unwrap();
+    assert_eq!(audit(&folder, &policy), Ok(258));
+}
